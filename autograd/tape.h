@@ -1,0 +1,111 @@
+/* tape.h: records calls, owns what it made, walks backward.
+
+   One forward function, three tapes. TRAIN remembers for backward, EVAL forgets as it goes, TRACE
+   works out shapes and runs nothing: cost, peak memory, printing and export read the trace.
+
+   Errors stick: an operator given NULL returns NULL, and the first failure stays in
+   lode_tape_status, so that forward code reads like the paper and checks once at the end.
+
+   Lifetime. A lode_var belongs to its tape until lode_tape_reset. Between lode_tape_enter and
+   lode_tape_leave stands a scope (usually a block of a network): on leaving, the values made inside
+   are forgotten, except the scope's result and what backward needs (op->keeps). That is how
+   activations are freed as early as possible in every mode. A var whose value was forgotten may not
+   be used any more. */
+#ifndef LODE_AUTOGRAD_TAPE_H
+#define LODE_AUTOGRAD_TAPE_H
+#include "autograd/op.h"
+
+typedef enum lode_tape_mode { LODE_TRAIN, LODE_EVAL, LODE_TRACE } lode_tape_mode;
+typedef struct lode_tape lode_tape;
+
+typedef struct lode_var {
+    lode_tape *tape;
+    lode_tensor *value; /* NULL once forgotten */
+    lode_tensor *grad;  /* after backward, for leaves and retained vars; else NULL */
+    bool requires_grad;
+    /* private to tape.c */
+    int node;
+    int id;
+    bool retain_grad;
+    lode_tensor **grad_slot;
+} lode_var;
+
+/* runner NULL: the reference. It must outlive the tape. */
+LODE_API lode_status lode_tape_create(lode_tape_mode mode, const lode_runner *runner,
+                                      lode_tape **out);
+LODE_API void lode_tape_destroy(lode_tape *t);
+/* Forgets all vars, calls and the sticky error; keeps its memory for the next step. */
+LODE_API void lode_tape_reset(lode_tape *t);
+LODE_API lode_tape_mode lode_tape_get_mode(const lode_tape *t);
+LODE_API lode_status lode_tape_status(const lode_tape *t);
+/* Makes the tape fail (sticks, first one wins); returns NULL for `return lode_tape_fail(t,
+ * status);` */
+LODE_API lode_var *lode_tape_fail(lode_tape *t, lode_status status);
+
+/* (seed, step) of everything random this tape runs; set before each step. */
+LODE_API void lode_tape_set_step(lode_tape *t, uint64_t seed, uint64_t step);
+LODE_API uint64_t lode_tape_seed(const lode_tape *t);
+LODE_API uint64_t lode_tape_step(const lode_tape *t);
+/* A fresh stream for the next random call of this step: purpose's index = step, position range by a
+   counter that recomputation replays. */
+LODE_API lode_rng lode_tape_next_rng(lode_tape *t, lode_rng_purpose purpose);
+
+/* Vars from tensors; the tape retains them. `grad_slot` (may be NULL): where backward accumulates;
+ *grad_slot is NULL for "absent" and becomes a tensor the slot's owner releases. */
+LODE_API lode_var *lode_tape_constant(lode_tape *t, lode_tensor *value);
+LODE_API lode_var *lode_tape_leaf(lode_tape *t, lode_tensor *value, lode_tensor **grad_slot);
+/* Same value, no gradient: sg(x). */
+LODE_API lode_var *lode_detach(lode_tape *t, lode_var *x);
+/* Keep v->grad after backward although v is no leaf. */
+LODE_API void lode_retain_grad(lode_var *v);
+/* Keep v->value past its scope (and past reset: release the returned tensor yourself). */
+LODE_API lode_tensor *lode_take_value(lode_var *v);
+
+/* Records and runs `op` on x[0..n_x). Entries of x may be NULL where the op allows; otherwise a
+   NULL means "something failed before" and NULL comes back. Params are copied. */
+LODE_API lode_var *lode_apply(lode_tape *t, const lode_op *op, lode_var *const *x, int n_x,
+                              const void *params);
+/* Like lode_apply when NULL inputs are legal (optional inputs): checks op->n_required only. */
+
+typedef struct lode_scope {
+    int first_var;
+    int label_length;
+} lode_scope;
+/* `label` names the scope in messages and traces ("layer3.k5_e6"); nested labels join with '/'. */
+LODE_API lode_scope lode_tape_enter(lode_tape *t, const char *label);
+/* Forgets what was made since, except `result` (which may be NULL), and returns it. */
+LODE_API lode_var *lode_tape_leave(lode_tape *t, lode_scope s, lode_var *result);
+LODE_API const char *lode_tape_label(const lode_tape *t);
+
+/* Recomputation (checkpointing): runs body on x without remembering, and again, remembering, in
+   backward. Same bits: rng streams are replayed, running statistics are not touched twice. body
+   must be a pure function of ctx and x; ctx must live until backward. In EVAL and TRACE it just
+   runs body. */
+typedef lode_var *(*lode_region_body)(lode_tape *t, void *ctx, lode_var *const *x, int n_x);
+LODE_API lode_var *lode_recompute(lode_tape *t, lode_region_body body, void *ctx,
+                                  lode_var *const *x, int n_x);
+
+/* dloss/d(everything that requires it); loss must have one element; its own gradient is `scale`.
+   Each kept activation is freed as soon as its node is done. The recorded graph is consumed. */
+LODE_API lode_status lode_backward(lode_tape *t, lode_var *loss, double scale);
+/* From a given gradient of `y` instead of a scalar. */
+LODE_API lode_status lode_backward_from(lode_tape *t, lode_var *y, const lode_tensor *dy);
+
+/* After each call, fail with LODE_ERR_NUMERIC naming op and label when the output is not finite. */
+LODE_API void lode_tape_check_finite(lode_tape *t, bool on);
+
+/* ---- the trace: what a TRACE tape recorded ---- */
+typedef struct lode_trace_call {
+    lode_op_call call; /* tensors without storage */
+    const int *x_id;   /* [n_x] value ids, -1 for NULL; ids of parameters and inputs too */
+    int y_id;
+    const char *label;
+    bool is_view;
+    lode_op_count count;
+} lode_trace_call;
+LODE_API int lode_trace_n(const lode_tape *t);
+LODE_API const lode_trace_call *lode_trace_get(const lode_tape *t, int i);
+/* Order in which values come alive and die, for peak memory: id of each value freed after call i
+   are those whose last use is i. */
+LODE_API int lode_trace_last_use(const lode_tape *t, int value_id);
+#endif

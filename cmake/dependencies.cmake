@@ -1,0 +1,36 @@
+# Libraries Lode stands on (why these: README, "What it is built on"). Each becomes an entry of
+# LODE_PRIVATE_LIBS; what is optional sets LODE_HAVE_<NAME>.
+find_package(PkgConfig REQUIRED)
+pkg_check_modules(YAML REQUIRED IMPORTED_TARGET yaml-0.1)
+pkg_check_modules(JANSSON REQUIRED IMPORTED_TARGET jansson)
+pkg_check_modules(SQLITE REQUIRED IMPORTED_TARGET sqlite3)
+find_package(ZLIB REQUIRED)
+find_package(Threads REQUIRED)
+find_package(OpenMP COMPONENTS C)
+find_path(STB_INCLUDE_DIR stb/stb_image.h REQUIRED)
+
+add_library(Lode_jansson INTERFACE)
+add_library(Lode::jansson ALIAS Lode_jansson)
+set_target_properties(Lode_jansson PROPERTIES EXPORT_NAME jansson)
+target_include_directories(Lode_jansson INTERFACE ${JANSSON_INCLUDE_DIRS})
+target_link_libraries(Lode_jansson INTERFACE ${JANSSON_LIBRARIES})
+
+set(LODE_PRIVATE_LIBS PkgConfig::YAML PkgConfig::JANSSON PkgConfig::SQLITE ZLIB::ZLIB
+                      Threads::Threads m)
+if(OpenMP_C_FOUND)
+  list(APPEND LODE_PRIVATE_LIBS OpenMP::OpenMP_C)
+  set(LODE_HAVE_OPENMP ON)
+endif()
+
+if(LODE_WITH_ONEDNN)
+  find_path(DNNL_INCLUDE_DIR dnnl.h PATH_SUFFIXES oneapi/dnnl)
+  find_library(DNNL_LIBRARY dnnl)
+  if(DNNL_INCLUDE_DIR AND DNNL_LIBRARY)
+    set(LODE_HAVE_ONEDNN ON)
+    list(APPEND LODE_PRIVATE_LIBS ${DNNL_LIBRARY})
+    include_directories(${DNNL_INCLUDE_DIR})
+    add_compile_definitions(LODE_HAVE_ONEDNN)
+  else()
+    message(STATUS "oneDNN not found: building without it (operators run on our own kernels)")
+  endif()
+endif()

@@ -1,0 +1,27 @@
+# ops/native/simd/*.c are compiled once per instruction set; LODE_ISA names the copy
+# (LODE_ISA_NAME(f) in ops/native/simd.h gives f_avx512, f_avx2, f_base). Chosen at run time.
+file(GLOB LODE_SIMD_SOURCES CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/ops/native/simd/*.c)
+
+function(lode_add_native_variants target)
+  if(NOT LODE_SIMD_SOURCES)
+    return()
+  endif()
+  set(isas base)
+  if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+    list(APPEND isas avx2 avx512)
+  endif()
+  set(flags_base "")
+  set(flags_avx2 -mavx2 -mfma)
+  set(flags_avx512 -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx2 -mfma -mprefer-vector-width=512)
+  foreach(isa IN LISTS isas)
+    add_library(lode_simd_${isa} OBJECT ${LODE_SIMD_SOURCES})
+    target_compile_definitions(lode_simd_${isa} PRIVATE LODE_ISA=${isa} LODE_ISA_${isa}=1)
+    target_compile_options(lode_simd_${isa} PRIVATE -O3 -ffp-contract=fast -fno-math-errno
+                           -fno-trapping-math ${flags_${isa}})
+    target_include_directories(lode_simd_${isa} PRIVATE ${CMAKE_CURRENT_SOURCE_DIR})
+    target_link_libraries(lode_simd_${isa} PRIVATE lode_warnings ${LODE_PRIVATE_LIBS})
+    target_sources(${target} PRIVATE $<TARGET_OBJECTS:lode_simd_${isa}>)
+    string(TOUPPER ${isa} isa_upper)
+    target_compile_definitions(${target} PRIVATE LODE_HAVE_ISA_${isa_upper})
+  endforeach()
+endfunction()

@@ -1,0 +1,21 @@
+/* parallel.h: loops over fixed grains, so that results are the same bits at any thread count.
+
+   The range 0..n is cut into pieces of `grain` whatever the number of threads; a piece is always
+   computed by one thread from start to end. A reduction keeps one partial per piece and adds the
+   partials in index order. OpenMP underneath; serial when built without it. */
+#ifndef LODE_CORE_PARALLEL_H
+#define LODE_CORE_PARALLEL_H
+#include "core/status.h"
+
+#include <stdint.h>
+
+/* Threads used by Lode's loops and by the math libraries; 0 = one per core. */
+LODE_API void lode_set_threads(int n);
+LODE_API int lode_get_threads(void);
+
+/* body(ctx, piece, begin, end): elements begin..end of piece number `piece`. */
+typedef void (*lode_parallel_body)(void *ctx, int64_t piece, int64_t begin, int64_t end);
+LODE_API void lode_parallel_for(int64_t n, int64_t grain, lode_parallel_body body, void *ctx);
+/* Number of pieces lode_parallel_for will make. */
+LODE_API int64_t lode_parallel_pieces(int64_t n, int64_t grain);
+#endif

@@ -1,0 +1,50 @@
+/* platform.h: clock, files, processor. All operating-system #ifdefs of Lode live in platform.c. */
+#ifndef LODE_CORE_PLATFORM_H
+#define LODE_CORE_PLATFORM_H
+#include "core/status.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+LODE_API double lode_clock(void);           /* seconds, monotonic */
+LODE_API void lode_timestamp(char out[32]); /* UTC, "2026-01-31T12:00:00Z" */
+
+typedef struct lode_cpu {
+    char name[128]; /* as the system calls it */
+    int n_cores;    /* usable by this process */
+    bool avx2, avx512, fma;
+    double mhz; /* current, 0 when unknown */
+} lode_cpu;
+LODE_API lode_cpu lode_cpu_get(void);
+LODE_API int64_t lode_peak_rss_bytes(void); /* of this process; 0 when unknown */
+LODE_API int64_t lode_available_memory_bytes(void);
+
+/* Whole file into fresh memory (lode_free), with a NUL after the last byte. */
+LODE_API lode_status lode_file_read(const char *path, void **bytes, size_t *n);
+/* Whole or not at all: writes a temporary neighbour, fsyncs, renames, fsyncs the directory. */
+LODE_API lode_status lode_file_write_atomic(const char *path, const void *bytes, size_t n);
+LODE_API lode_status lode_file_append_line(const char *path, const char *line);
+LODE_API bool lode_file_exists(const char *path);
+LODE_API bool lode_is_directory(const char *path);
+LODE_API int64_t lode_file_size(const char *path); /* -1 when absent */
+LODE_API lode_status lode_make_directories(const char *path);
+LODE_API lode_status lode_file_remove(const char *path); /* absent is fine */
+LODE_API lode_status lode_file_rename(const char *from, const char *to);
+/* Names in a directory, sorted bytewise, without "." and ".."; free with lode_names_free. */
+LODE_API lode_status lode_list_directory(const char *path, char ***names, int64_t *n);
+LODE_API void lode_names_free(char **names, int64_t n);
+/* a/b joined with one slash, fresh memory. */
+LODE_API char *lode_path_join(const char *a, const char *b);
+
+/* Read-only mapping of a whole file. */
+typedef struct lode_mapping {
+    const uint8_t *bytes;
+    size_t n;
+} lode_mapping;
+LODE_API lode_status lode_map_file(const char *path, lode_mapping *out);
+LODE_API void lode_unmap_file(lode_mapping *m);
+
+/* CRC-32 (zlib's polynomial), for checkpoints and containers. */
+LODE_API uint32_t lode_crc32(uint32_t crc, const void *p, size_t n);
+#endif

@@ -1,0 +1,29 @@
+/* backend.h: the contract of a kernel provider.
+
+   A provider is a const struct plus one line in ops/backends.def (by preference). For each call the
+   first provider whose kernel says `supports` runs it, and runs its backward too. The reference
+   comes last and never refuses. Blocked layouts and vendor handles stay inside the provider. */
+#ifndef LODE_OPS_BACKEND_H
+#define LODE_OPS_BACKEND_H
+#include "autograd/op.h"
+
+typedef struct lode_kernel {
+    const lode_op *op;
+    /* From shapes, dtypes, strides and params alone (TRACE asks too). */
+    bool (*supports)(const lode_op_call *c);
+    lode_forward_fn forward;
+    lode_backward_fn backward; /* NULL: the reference's backward runs */
+    /* Bytes wanted in c->workspace for forward (backward false) or backward; NULL: none. */
+    size_t (*workspace)(const lode_op_call *c, bool backward);
+} lode_kernel;
+
+struct lode_provider {
+    const char *name;        /* "native", "onednn", "reference" */
+    bool (*available)(void); /* compiled in and usable on this machine; NULL: yes */
+    const lode_kernel *kernels;
+    int n_kernels;
+    bool same_bits_any_threads;      /* promises thread-count-independent results */
+    void (*describe)(char out[128]); /* version, features; may be NULL */
+    void (*set_threads)(int n);      /* may be NULL */
+};
+#endif
