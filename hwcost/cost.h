@@ -1,0 +1,68 @@
+/* cost.h: what a network costs on a device: as a hard number for an architecture, and as an
+   expectation over decision probabilities with its gradient. One object answers both.
+
+   A cost model (cost_models.def) prices one traced call (op_cost), or, when it is no sum, a whole
+   trace (trace_cost; such a model has no expectation). Prices of calls are gathered per block and
+   kept as terms: a table over the classes of the decisions the block reads. Then hard(arch)   = c0
+   + sum_terms T[class of arch] expected(w)  = c0 + sum_terms sum_classes prod_reads P(class)
+   T[classes],   P(class) = sum of w over options which is multilinear in w and equals `hard` at
+   one-hot w. (methods D1, D8) */
+#ifndef LODE_HWCOST_COST_H
+#define LODE_HWCOST_COST_H
+#include "supernet/supernet.h"
+
+typedef struct lode_cost lode_cost;
+
+typedef struct lode_cost_model {
+    const char *name; /* "macs", "params", "table", ... */
+    const char *about;
+    /* `argument` is what follows '=' in --cost NAME=ARGUMENT (a file), may be NULL. */
+    lode_status (*open)(const char *argument, void **self);
+    void (*close)(void *self);
+    const char *(*unit)(const void *self); /* "ms", "count", "bytes" */
+    lode_status (*op_cost)(void *self, const lode_trace_call *call, double *out);
+    /* Of a cost that is no sum; exclusive with op_cost. */
+    lode_status (*trace_cost)(void *self, const lode_tape *trace, double *out);
+    double (*constant)(const void *self); /* c0, may be NULL */
+    bool training;                        /* prices a training step's trace rather than inference */
+} lode_cost_model;
+
+/* The built-in models (cost_models.def). */
+LODE_API int lode_n_cost_models(void);
+LODE_API const lode_cost_model *lode_cost_model_at(int i);
+LODE_API const lode_cost_model *lode_cost_model_find(const char *name);
+
+/* spec: "macs", "latency_ms=table.json" ("NAME=FILE": a table whose quantity is NAME). Traces the
+   net's space at `batch`; batch 0: the one the table was measured at, else 1. */
+LODE_API lode_status lode_cost_open(const char *spec, lode_supernet *net, int64_t batch,
+                                    lode_cost **out);
+/* The same for a model of the caller's own (docs/add-a-cost-model.md). `self` stays the caller's.
+ */
+LODE_API lode_status lode_cost_from_model(const lode_cost_model *model, void *self,
+                                          lode_supernet *net, int64_t batch, lode_cost **out);
+LODE_API void lode_cost_close(lode_cost *c);
+LODE_API const char *lode_cost_name(const lode_cost *c); /* "macs", "latency_ms" */
+LODE_API const char *lode_cost_unit(const lode_cost *c);
+LODE_API bool lode_cost_has_gradient(const lode_cost *c);
+
+LODE_API lode_status lode_cost_hard(lode_cost *c, const lode_arch *arch, double *out);
+/* Sum of op_cost over a whole trace, plus c0: the slow way `hard` is tested against. */
+LODE_API lode_status lode_cost_of_trace(lode_cost *c, const lode_tape *trace, double *out);
+/* weights[d]: [K_d] or [N,K_d] vars on one tape (per-sample weights: the mean over samples). Scalar
+ * var. */
+LODE_API lode_var *lode_cost_expected(lode_tape *t, lode_cost *c, lode_var *const *weights);
+/* The same on plain numbers: p[d][k]; gradient (may be NULL) likewise. */
+LODE_API lode_status lode_cost_expected_value(lode_cost *c, const double *const *p, double *value,
+                                              double *const *gradient);
+/* Smallest and largest hard cost in the space (exact when all terms read one decision, else by
+ *search: exact tells), with the architectures that have them (may be NULL). */
+LODE_API lode_status lode_cost_range(lode_cost *c, double *min, double *max, lode_arch *min_arch,
+                                     lode_arch *max_arch, bool *exact);
+
+/* "latency_ms<=5": a hard limit. */
+typedef struct lode_target {
+    char name[64];
+    double limit;
+} lode_target;
+LODE_API lode_status lode_target_parse(const char *text, lode_target *out);
+#endif

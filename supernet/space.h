@@ -1,0 +1,62 @@
+/* space.h: a search space: layers, decisions, options. Written as text (YAML, docs/spaces.md), so a
+   new one needs no C. `spaces/<name>.yaml` ship with Lode; any other is given by its path.
+
+   A decision is one choice with n options ("layer 7: which block?"). An architecture (arch.h) is
+   one option per decision. Several layers may read one decision (all cells of a type share their
+   edges). */
+#ifndef LODE_SUPERNET_SPACE_H
+#define LODE_SUPERNET_SPACE_H
+#include "core/config.h"
+#include "core/rng.h"
+#include "supernet/arch.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define LODE_MAX_OPTIONS 32
+
+typedef struct lode_decision {
+    const char *name; /* "layer3", "normal.2<-0" */
+    int n_options;
+    const char *option[LODE_MAX_OPTIONS]; /* "k3_e6", "skip" */
+} lode_decision;
+
+/* What a recipe or command line may change; 0 or NULL keeps what the file says. Section `space`. */
+typedef struct lode_space_options {
+    const char *name;      /* shipped name or path of a YAML file */
+    int64_t classes;       /* outputs of the classifier */
+    int64_t channels;      /* of the input image */
+    int64_t size;          /* side of the input image */
+    double width;          /* multiplies the channels of all layers (made divisible by 8), 0: 1 */
+    int64_t repeats;       /* cells per stage, for cell spaces */
+    int64_t cell_channels; /* channels of the first stage, for cell spaces */
+} lode_space_options;
+LODE_API extern const lode_option_table lode_space_option_table;
+
+LODE_API lode_status lode_space_load(const lode_space_options *options, lode_space **out);
+/* From YAML text (a subnet carries its space within arch.json). */
+LODE_API lode_status lode_space_parse(const char *text, const char *name,
+                                      const lode_space_options *options, lode_space **out);
+LODE_API lode_space *lode_space_retain(lode_space *s);
+LODE_API void lode_space_release(lode_space *s);
+/* Shipped spaces, sorted. Searched in $LODE_SPACES, the source tree, the install's data directory.
+ */
+LODE_API lode_status lode_space_names(char ***names, int64_t *n); /* lode_names_free */
+
+LODE_API const char *lode_space_name(const lode_space *s);
+LODE_API const char *lode_space_about(const lode_space *s);
+LODE_API const char *lode_space_text(const lode_space *s); /* the YAML it was made from */
+LODE_API lode_space_options lode_space_resolved(const lode_space *s);
+LODE_API int lode_space_n_decisions(const lode_space *s);
+LODE_API const lode_decision *lode_space_decision(const lode_space *s, int i);
+/* log10 of the number of architectures (distinct canonical ones are fewer), honouring constraints.
+ */
+LODE_API double lode_space_log10_count(const lode_space *s);
+/* Uniform over the valid architectures of the space. */
+LODE_API lode_status lode_space_sample(const lode_space *s, lode_rng *rng, lode_arch *out);
+/* Option numbers in range and the space's constraints kept (e.g. two kept edges per node). */
+LODE_API lode_status lode_space_check(const lode_space *s, const lode_arch *a);
+/* Index of a decision / option by name, -1 when absent. */
+LODE_API int lode_space_find_decision(const lode_space *s, const char *name);
+LODE_API int lode_space_find_option(const lode_space *s, int decision, const char *name);
+#endif
