@@ -14,7 +14,8 @@ typedef struct lode_allocator {
     void *self;
 } lode_allocator;
 
-/* Replaces the allocator; NULL restores the default. Only while nothing is allocated. */
+/* Replaces the allocator; NULL restores the default. Only while nothing is allocated, unless the
+   new one can release the old one's blocks. */
 LODE_API void lode_set_allocator(const lode_allocator *allocator);
 
 /* `count * size` bytes, overflow-checked, 16-byte aligned, uninitialised / zeroed.

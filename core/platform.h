@@ -17,19 +17,26 @@ typedef struct lode_cpu {
     double mhz; /* current, 0 when unknown */
 } lode_cpu;
 LODE_API lode_cpu lode_cpu_get(void);
-LODE_API int64_t lode_peak_rss_bytes(void); /* of this process; 0 when unknown */
-LODE_API int64_t lode_available_memory_bytes(void);
+LODE_API int64_t lode_peak_rss_bytes(void);         /* of this process; 0 when unknown */
+LODE_API int64_t lode_available_memory_bytes(void); /* 0 when unknown */
+LODE_API int64_t lode_process_id(void);
+LODE_API bool lode_is_terminal(int fd);   /* 1 stdout, 2 stderr */
+LODE_API int lode_terminal_width(int fd); /* columns, 0 when unknown */
 
 /* Whole file into fresh memory (lode_free), with a NUL after the last byte. */
 LODE_API lode_status lode_file_read(const char *path, void **bytes, size_t *n);
-/* Whole or not at all: writes a temporary neighbour, fsyncs, renames, fsyncs the directory. */
+/* Whole or not at all: writes the neighbour PATH.tmp, fsyncs, renames, fsyncs the directory. Two
+   writers of one file take turns. Devices and pipes are written directly. */
 LODE_API lode_status lode_file_write_atomic(const char *path, const void *bytes, size_t n);
+/* Adds `line` and a newline; ends first what a killed writer left without one. */
 LODE_API lode_status lode_file_append_line(const char *path, const char *line);
 LODE_API bool lode_file_exists(const char *path);
 LODE_API bool lode_is_directory(const char *path);
 LODE_API int64_t lode_file_size(const char *path); /* -1 when absent */
 LODE_API lode_status lode_make_directories(const char *path);
-LODE_API lode_status lode_file_remove(const char *path); /* absent is fine */
+/* A fresh directory PREFIX.<six letters>; lode_free its path. */
+LODE_API lode_status lode_make_temp_directory(const char *prefix, char **out);
+LODE_API lode_status lode_file_remove(const char *path); /* or an empty directory; absent is fine */
 LODE_API lode_status lode_file_rename(const char *from, const char *to);
 /* Names in a directory, sorted bytewise, without "." and ".."; free with lode_names_free. */
 LODE_API lode_status lode_list_directory(const char *path, char ***names, int64_t *n);

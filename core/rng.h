@@ -1,6 +1,6 @@
 /* rng.h: randomness as a function of (seed, purpose, index, position), never as hidden state.
 
-   Philox4x32-10 (Salmon et al., SC 2011): key = (seed), counter = (position, purpose, index). Two
+   Philox4x32-10 (Salmon et al., SC 2011): key = seed, counter = (position, purpose, index). Two
    streams with different (seed, purpose, index) are independent; a stream's n-th draw does not
    depend on who asks, in which order or on which thread. A checkpoint stores (seed, step) and
    no generator. */
@@ -36,6 +36,8 @@ LODE_API uint32_t lode_rng_u32(lode_rng *r);
 LODE_API uint64_t lode_rng_u64(lode_rng *r);
 /* The 32-bit draw at an absolute position, without moving the stream. */
 LODE_API uint32_t lode_rng_u32_at(const lode_rng *r, uint64_t position);
+/* out[i] = lode_rng_u32_at(r, position + i), four draws for the price of one. */
+LODE_API void lode_rng_fill_at(const lode_rng *r, uint64_t position, uint32_t *out, int64_t n);
 /* Uniform in the open interval (0,1): never 0, never 1. One draw of 64 bits. */
 LODE_API double lode_rng_uniform(lode_rng *r);
 /* Uniform in (0,1) from the 32-bit draw at `position`. */
@@ -48,6 +50,9 @@ LODE_API double lode_rng_gumbel(lode_rng *r); /* -ln(-ln u) */
 LODE_API int lode_rng_pick(lode_rng *r, const double *p, int n);
 /* Fisher-Yates: fills perm with a permutation of 0..n-1. */
 LODE_API void lode_rng_permutation(lode_rng *r, int64_t *perm, int64_t n);
+
+/* The bare generator, as published: ten rounds over a 128-bit counter with a 64-bit key. */
+LODE_API void lode_philox4x32(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]);
 
 /* A stable 64-bit hash of bytes (FNV-1a, then a finalising mix): for names, archs, calls. */
 LODE_API uint64_t lode_hash_bytes(const void *p, uint64_t n, uint64_t start);

@@ -1,6 +1,8 @@
 /* support.h: what every test includes: cmocka with its needed headers, and a few helpers. */
 #ifndef LODE_TESTS_SUPPORT_H
 #define LODE_TESTS_SUPPORT_H
+/* cmocka.h needs the others before it. */
+/* clang-format off */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -11,6 +13,7 @@
 #include <string.h>
 
 #include <cmocka.h>
+/* clang-format on */
 
 #include "core/memory.h"
 #include "core/status.h"
@@ -20,7 +23,7 @@
     do {                                                                                           \
         lode_status assert_ok_status_ = (expr);                                                    \
         if (assert_ok_status_ != LODE_OK)                                                          \
-            fail_msg("%s: %s: %s", #expr, lode_status_name(assert_ok_status_), lode_last_error());   \
+            fail_msg("%s: %s: %s", #expr, lode_status_name(assert_ok_status_), lode_last_error()); \
     } while (0)
 /* `expr` must fail with `code`, and say something that contains `words`. */
 #define assert_fails(expr, code, words)                                                            \
@@ -34,10 +37,11 @@
     } while (0)
 /* |a - b| <= tolerance * max(1, |a|, |b|) */
 #define assert_near(a, b, tolerance) test_assert_near((a), (b), (tolerance), #a, __FILE__, __LINE__)
-void test_assert_near(double a, double b, double tolerance, const char *what, const char *file, int line);
+void test_assert_near(double a, double b, double tolerance, const char *what, const char *file,
+                      int line);
 
 /* A fresh directory below the build tree, removed by test_remove_tree; and a path within it. */
-char *test_temp_dir(void);            /* lode_free */
+char *test_temp_dir(void); /* lode_free */
 void test_remove_tree(const char *dir);
 /* $LODE_SHARED/<relative> when it exists, else NULL after saying loudly that the test skips. */
 char *test_shared(const char *relative); /* lode_free */
