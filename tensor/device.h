@@ -1,7 +1,8 @@
 /* device.h: where storage lives. A device is a contract; the CPU is one, an accelerator another.
 
    Each device hands memory out through a caching allocator (sizes rounded up to classes, freed
-   blocks kept for reuse): writing a reused buffer is 2-6 times faster than a fresh one. */
+   blocks kept for reuse): writing a reused buffer is 2-6 times faster than a fresh one. What is
+   kept stays within twice the most ever in use plus 64 MiB. */
 #ifndef LODE_TENSOR_DEVICE_H
 #define LODE_TENSOR_DEVICE_H
 #include "core/status.h"
@@ -25,7 +26,7 @@ typedef struct lode_device_ops {
 } lode_device_ops;
 
 typedef struct lode_device_stats {
-    int64_t bytes_in_use;         /* by live storages */
+    int64_t bytes_in_use;         /* by live storages, as rounded (by an eighth at most) */
     int64_t peak_bytes;           /* most ever in use since the last reset */
     int64_t bytes_reserved;       /* in use + cached */
     int64_t n_allocations;        /* requests */
@@ -35,6 +36,7 @@ typedef struct lode_device_stats {
 /* The process-wide CPU device; always there, never destroyed by users. */
 LODE_API lode_device *lode_cpu_device(void);
 LODE_API lode_status lode_device_create(const lode_device_ops *ops, void *self, lode_device **out);
+/* After the last of its tensors was released. */
 LODE_API void lode_device_destroy(lode_device *d);
 LODE_API const lode_device_ops *lode_device_get_ops(const lode_device *d);
 LODE_API void *lode_device_self(const lode_device *d);
@@ -42,8 +44,8 @@ LODE_API lode_device_stats lode_device_get_stats(const lode_device *d);
 LODE_API void lode_device_reset_peak(lode_device *d);
 LODE_API void lode_device_empty_cache(lode_device *d);
 
-/* Used by tensors and workspaces. Thread-safe. NULL with lode_last_error() set when out of memory.
- */
+/* Used by tensors and workspaces. Thread-safe, at least 64-byte aligned. NULL with
+   lode_last_error() set when out of memory. Release with the bytes that were asked for. */
 LODE_API void *lode_device_allocate(lode_device *d, size_t bytes);
 LODE_API void lode_device_release(lode_device *d, void *p, size_t bytes);
 #endif

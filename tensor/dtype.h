@@ -3,6 +3,7 @@
 #define LODE_TENSOR_DTYPE_H
 #include "core/status.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -22,7 +23,12 @@ LODE_API const char *lode_dtype_name(lode_dtype t);        /* "f32", ... */
 LODE_API const char *lode_dtype_safetensors(lode_dtype t); /* "F32", "I64", ... */
 LODE_API lode_status lode_dtype_from_name(const char *name, lode_dtype *out); /* both spellings */
 LODE_API double lode_dtype_epsilon(lode_dtype t); /* of float types; 0 for integers */
-/* One element to and from double. Integers round half away from zero and saturate. */
+LODE_API bool lode_dtype_is_float(lode_dtype t);  /* can carry a gradient */
+/* One element to and from double. Integers round half away from zero and saturate;
+   NaN becomes 0. `p` needs no alignment. */
 LODE_API double lode_dtype_load(lode_dtype t, const void *p);
 LODE_API void lode_dtype_store(lode_dtype t, void *p, double v);
+/* bf16 bits to and from float, nearest even. */
+LODE_API float lode_bf16_to_f32(uint16_t h);
+LODE_API uint16_t lode_bf16_from_f32(float f);
 #endif

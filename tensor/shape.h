@@ -13,8 +13,11 @@ typedef struct lode_shape {
     int64_t dim[LODE_MAX_DIMS];
 } lode_shape;
 
-/* lode_shape_of(2, 3, 4): use the macro LODE_SHAPE(3, 4). */
-LODE_API lode_shape lode_shape_of(int n_dims, ...); /* int64_t arguments */
+/* n_dims arguments of type int64_t; the macros below convert for you. */
+LODE_API lode_shape lode_shape_of(int n_dims, ...);
+/* LODE_SHAPE(3, 4): one to six dims. */
+#define LODE_SHAPE(...)                                                                            \
+    ((lode_shape){(int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), {__VA_ARGS__}})
 #define LODE_SHAPE1(a)          ((lode_shape){1, {(a)}})
 #define LODE_SHAPE2(a, b)       ((lode_shape){2, {(a), (b)}})
 #define LODE_SHAPE3(a, b, c)    ((lode_shape){3, {(a), (b), (c)}})

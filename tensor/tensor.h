@@ -23,7 +23,7 @@ typedef struct lode_tensor {
     lode_device *device;
     lode_storage *storage; /* NULL in a trace */
     void *data;            /* first element; NULL in a trace */
-    int refs;              /* atomic */
+    _Atomic int refs;
 } lode_tensor;
 
 typedef enum lode_layout { LODE_CONTIGUOUS, LODE_CHANNELS_LAST } lode_layout;
@@ -37,9 +37,10 @@ LODE_API lode_status lode_tensor_zeros(lode_device *device, lode_dtype dtype,
                                        lode_tensor **out);
 /* Same device, dtype, shape, memory order (dense); uninitialised. */
 LODE_API lode_status lode_tensor_like(const lode_tensor *t, lode_tensor **out);
-/* Shape and strides without storage. */
+/* Shape, strides and dtype without storage; the second takes them from `t`. */
 LODE_API lode_status lode_tensor_shapeless_storage(lode_dtype dtype, const lode_shape *shape,
                                                    lode_layout layout, lode_tensor **out);
+LODE_API lode_status lode_tensor_shape_only(const lode_tensor *t, lode_tensor **out);
 /* Wraps caller's host memory, contiguous; the caller keeps it alive and owns it. */
 LODE_API lode_status lode_tensor_wrap(void *data, lode_dtype dtype, const lode_shape *shape,
                                       lode_tensor **out);
@@ -64,6 +65,9 @@ LODE_API size_t lode_tensor_bytes(const lode_tensor *t); /* count * element size
 LODE_API bool lode_tensor_is_contiguous(const lode_tensor *t);
 LODE_API bool lode_tensor_is_channels_last(const lode_tensor *t); /* dense, 4 dims, C fastest */
 LODE_API bool lode_tensor_is_dense(const lode_tensor *t); /* some permutation is contiguous */
+
+/* Equal shapes, and equal strides wherever a dim has more than one element. */
+LODE_API bool lode_tensor_same_layout(const lode_tensor *a, const lode_tensor *b);
 
 /* Elementwise copy with dtype conversion, any strides; shapes equal. Fast for equal dense layouts.
  */
