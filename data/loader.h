@@ -45,7 +45,7 @@ typedef struct lode_batch {
 typedef struct lode_loader lode_loader;
 /* Borrows dataset, split and pipeline. Starts at epoch 0, step 0. LODE_ERR_CONFIG when drop_last
    leaves no batch, or a rank would get an empty one. */
-LODE_API lode_status lode_loader_create(lode_dataset *dataset, const lode_split *split,
+LODE_API lode_status lode_loader_create(lode_dataset *dataset, const lode_data_split *split,
                                         const lode_pipeline *pipeline,
                                         const lode_loader_options *options, lode_loader **out);
 LODE_API void lode_loader_destroy(lode_loader *l);

@@ -20,16 +20,16 @@ typedef struct lode_split_options {
     uint64_t seed;
 } lode_split_options;
 
-typedef struct lode_split {
+typedef struct lode_data_split {
     const char *name; /* "train", "valid", "arch", "test" */
     lode_part part;
     int64_t n;
     int64_t *index; /* [n] sample numbers within the part, ascending */
-} lode_split;
+} lode_data_split;
 
 enum { LODE_N_SPLITS = 4 };
 typedef struct lode_splits {
-    lode_split split[LODE_N_SPLITS]; /* train, valid, arch, test; n may be 0 */
+    lode_data_split split[LODE_N_SPLITS]; /* train, valid, arch, test; n may be 0 */
 } lode_splits;
 
 /* LODE_ERR_CONFIG when the cuts leave nothing to train on. */
@@ -39,5 +39,5 @@ LODE_API void lode_splits_deinit(lode_splits *s);
 /* LODE_ERR_NOT_FOUND for a name that is none of the four; LODE_ERR_CONFIG for an empty one, saying
    which option would fill it. */
 LODE_API lode_status lode_splits_find(const lode_splits *s, const char *name,
-                                      const lode_split **out);
+                                      const lode_data_split **out);
 #endif
