@@ -17,6 +17,7 @@ typedef struct lode_parameter {
     lode_tensor *value;
     lode_tensor *grad; /* NULL = absent: not reached in this step, the optimizer leaves it alone */
     lode_parameter_kind kind;
+    bool frozen; /* a constant of every tape for now: turns that train something else */
 } lode_parameter;
 
 LODE_API lode_status lode_parameter_create(const char *name, lode_parameter_kind kind,
@@ -24,6 +25,6 @@ LODE_API lode_status lode_parameter_create(const char *name, lode_parameter_kind
                                            lode_parameter **out);
 LODE_API void lode_parameter_destroy(lode_parameter *p);
 LODE_API void lode_parameter_clear_grad(lode_parameter *p);
-/* A leaf of the tape whose gradient goes to p->grad (RUNNING: a constant). */
+/* A leaf of the tape whose gradient goes to p->grad (RUNNING or frozen: a constant). */
 LODE_API lode_var *lode_parameter_var(lode_tape *t, lode_parameter *p);
 #endif
