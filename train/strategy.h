@@ -1,0 +1,132 @@
+/* strategy.h: what a training step trains.
+
+   A strategy decides, for each step, what happens at every decision of the supernet (lode_choice),
+   adds what it wants to the loss, and may own architecture parameters that the trainer optimizes in
+   turns of their own. It ends in probabilities over options, from which architectures are taken. A
+   strategy is a const struct in strategy_<name>.c plus one line in strategies.def; the recipe is
+   docs/add-a-search-strategy.md.
+
+   The trainer's part of a step, for pass = 0 .. n_passes - 1:
+       choose -> forward -> cross entropy -> loss -> backward (gradients of the passes add up)
+   then the optimizer's step, then after_step. In a turn of the weights the strategy's parameters
+   are frozen, in a turn of the architecture the network's are (lode_parameter.frozen), so each turn
+   pays for its own gradients only. */
+#ifndef LODE_TRAIN_STRATEGY_H
+#define LODE_TRAIN_STRATEGY_H
+#include "core/config.h"
+#include "hwcost/cost.h"
+#include "supernet/supernet.h"
+#include "train/checkpoint.h"
+#include "train/optimizer.h"
+
+typedef enum lode_turn { LODE_TURN_WEIGHTS, LODE_TURN_ARCH } lode_turn;
+LODE_API const char *lode_turn_name(lode_turn turn); /* "weights", "arch" */
+
+typedef struct lode_step {
+    lode_turn turn;
+    uint64_t seed;
+    int64_t step; /* counts the steps of both turns from 0: the index of random streams */
+    int64_t epoch, n_epochs;
+    int pass, n_passes;
+    int64_t batch;        /* samples in this batch, of this rank */
+    int64_t first_sample; /* of this rank within the batch of all ranks */
+} lode_step;
+
+/* How an epoch is divided. */
+typedef struct lode_epoch_plan {
+    bool arch_after;    /* after the weights' epoch, one epoch of architecture steps */
+    int64_t arch_every; /* an architecture step after every so many weight steps; 0: none */
+    double temperature; /* for the log; 0: none */
+} lode_epoch_plan;
+
+/* What a strategy is made from. Everything is borrowed and must outlive it. */
+typedef struct lode_strategy_setup {
+    lode_supernet *net;
+    lode_cost *const *cost; /* [n_costs], those that enter the loss; may be NULL */
+    int n_costs;
+    int64_t n_epochs;
+    const void *options;   /* [plugin->options_size]; NULL: the defaults */
+    const lode_arch *arch; /* for `fixed` on a supernet; else NULL */
+} lode_strategy_setup;
+
+typedef struct lode_strategy_plugin {
+    const char *name;
+    const char *about;                /* one sentence with the paper */
+    const lode_option_table *options; /* section "arch" of a recipe; NULL: none */
+    size_t options_size;
+    lode_status (*create)(const lode_strategy_setup *setup, void **self);
+    void (*destroy)(void *self); /* NULL is fine */
+
+    /* Any of the following may be NULL: then the default in brackets holds. */
+    void (*plan)(void *self, int64_t epoch, lode_epoch_plan *out); /* [no architecture turns] */
+    int (*n_passes)(void *self, const lode_step *step);            /* [1] */
+    /* Fills choice[n_decisions] with vars of `t`. [not for supernets: needed there] */
+    lode_status (*choose)(void *self, lode_tape *t, const lode_step *step, lode_choice *choice);
+    /* The pass' loss from logits, labels and cross entropy. [cross entropy / n_passes] */
+    lode_var *(*loss)(void *self, lode_tape *t, const lode_step *step, lode_var *logits,
+                      lode_var *cross_entropy);
+    /* `loss`: of the last pass. After the optimizer. [nothing] */
+    lode_status (*after_step)(void *self, const lode_step *step, double loss);
+
+    /* Architecture parameters (borrowed), and how they are optimized; lr stays constant. [none] */
+    int (*n_parameters)(const void *self);
+    lode_parameter *(*parameter)(const void *self, int i);
+    void (*optimizer)(const void *self, lode_optimizer_options *options, double *lr);
+
+    /* p[n_options]: probability of every option now. [uniform, or one-hot for a fixed network] */
+    void (*probabilities)(const void *self, int decision, double *p);
+    /* Members for metrics.jsonl about the turn that has just ended. [nothing] */
+    lode_status (*report)(void *self, lode_turn turn, json_t *line);
+    /* State beside the parameters. [none] */
+    lode_status (*save)(const void *self, lode_state *s);
+    lode_status (*load)(void *self, lode_checkpoint *c);
+} lode_strategy_plugin;
+
+#define STRATEGY(name) extern const lode_strategy_plugin lode_strategy_##name;
+#include "train/strategies.def"
+#undef STRATEGY
+LODE_API const lode_strategy_plugin *const *lode_strategy_plugins(int *n);
+/* LODE_ERR_NOT_FOUND names the nearest. */
+LODE_API lode_status lode_strategy_find(const char *name, const lode_strategy_plugin **out);
+/* The chosen strategy's options from section "arch": fresh memory (lode_free), NULL when it has
+   none. Strings and lists belong to the config. config NULL: the defaults. */
+LODE_API lode_status lode_strategy_options_read(lode_config *config,
+                                                const lode_strategy_plugin *plugin, void **out);
+
+typedef struct lode_strategy lode_strategy;
+/* plugin: built in, or the caller's own. The setup is copied. */
+LODE_API lode_status lode_strategy_create(const lode_strategy_plugin *plugin,
+                                          const lode_strategy_setup *setup, lode_strategy **out);
+LODE_API void lode_strategy_destroy(lode_strategy *s);
+LODE_API const lode_strategy_plugin *lode_strategy_get_plugin(const lode_strategy *s);
+LODE_API void *lode_strategy_self(const lode_strategy *s);
+LODE_API lode_supernet *lode_strategy_net(const lode_strategy *s);
+
+/* The plug-in's answers, with the defaults filled in. */
+LODE_API lode_epoch_plan lode_strategy_plan(lode_strategy *s, int64_t epoch);
+LODE_API int lode_strategy_n_passes(lode_strategy *s, const lode_step *step);
+LODE_API lode_status lode_strategy_choose(lode_strategy *s, lode_tape *t, const lode_step *step,
+                                          lode_choice *choice);
+LODE_API lode_var *lode_strategy_loss(lode_strategy *s, lode_tape *t, const lode_step *step,
+                                      lode_var *logits, lode_var *cross_entropy);
+LODE_API lode_status lode_strategy_after_step(lode_strategy *s, const lode_step *step, double loss);
+LODE_API int lode_strategy_n_parameters(const lode_strategy *s);
+LODE_API lode_parameter *lode_strategy_parameter(const lode_strategy *s, int i);
+LODE_API lode_status lode_strategy_report(lode_strategy *s, lode_turn turn, json_t *line);
+
+/* ---- what a strategy ends in ---- */
+LODE_API void lode_strategy_probabilities(const lode_strategy *s, int decision,
+                                          double p[LODE_MAX_OPTIONS]);
+/* Each decision drawn from its probabilities; drawn again while the space forbids it.
+   LODE_ERR_INFEASIBLE after 10000 tries. */
+LODE_API lode_status lode_strategy_sample(const lode_strategy *s, lode_rng *rng, lode_arch *out);
+/* The most probable option of each decision (first of equals); where the space forbids that, the
+   most probable of 1000 valid samples. */
+LODE_API lode_status lode_strategy_best(const lode_strategy *s, lode_arch *out);
+/* Mean over decisions of -sum p ln p / ln K: 1 undecided, 0 decided. */
+LODE_API double lode_strategy_entropy(const lode_strategy *s);
+/* {decision: {option: p}}; json_decref. */
+LODE_API json_t *lode_strategy_probabilities_json(const lode_strategy *s);
+LODE_API lode_status lode_strategy_save(const lode_strategy *s, lode_state *state);
+LODE_API lode_status lode_strategy_load(lode_strategy *s, lode_checkpoint *c);
+#endif
