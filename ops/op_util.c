@@ -15,6 +15,11 @@ static lode_layout default_layout(const lode_shape *s) {
     return s->n_dims == 4 ? LODE_CHANNELS_LAST : LODE_CONTIGUOUS;
 }
 
+lode_layout lode_layout_like(const lode_tensor *x) {
+    const bool plain = lode_tensor_is_contiguous(x) && !lode_tensor_is_channels_last(x);
+    return plain ? LODE_CONTIGUOUS : default_layout(&x->shape);
+}
+
 bool lode_dtype_is_float(lode_dtype t) { return t == LODE_F32 || t == LODE_F64 || t == LODE_BF16; }
 
 void lode_infer_y(lode_inferred *out, lode_dtype dtype, const lode_shape *shape) {
@@ -34,6 +39,7 @@ void lode_infer_aux(lode_inferred *out, lode_dtype dtype, const lode_shape *shap
 lode_status lode_infer_same_shape(const lode_op_call *c, lode_inferred *out) {
     LODE_TRY(lode_check_float(c, 0, "x"));
     lode_infer_y(out, c->x[0]->dtype, &c->x[0]->shape);
+    out->layout = lode_layout_like(c->x[0]);
     return LODE_OK;
 }
 

@@ -42,7 +42,10 @@ LODE_API lode_status lode_ref_end(lode_ref *r);
 /* y has this dtype and shape, channels-last for 4 dims; so has the next aux. */
 LODE_API void lode_infer_y(lode_inferred *out, lode_dtype dtype, const lode_shape *shape);
 LODE_API void lode_infer_aux(lode_inferred *out, lode_dtype dtype, const lode_shape *shape);
-/* y as x[0], which must be of a float type. */
+/* The layout of a result that follows x: channels-last for 4 dims, unless x stands in plain
+   row-major order and in no other (weights); contiguous for the rest. */
+LODE_API lode_layout lode_layout_like(const lode_tensor *x);
+/* y as x[0], also its layout; x[0] must be of a float type. */
 LODE_API lode_status lode_infer_same_shape(const lode_op_call *c, lode_inferred *out);
 /* Input i must be of a float type, and of x[0]'s. NULL inputs pass. `what` names it: "w". */
 LODE_API lode_status lode_check_float(const lode_op_call *c, int i, const char *what);
