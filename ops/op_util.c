@@ -20,7 +20,6 @@ lode_layout lode_layout_like(const lode_tensor *x) {
     return plain ? LODE_CONTIGUOUS : default_layout(&x->shape);
 }
 
-bool lode_dtype_is_float(lode_dtype t) { return t == LODE_F32 || t == LODE_F64 || t == LODE_BF16; }
 
 void lode_infer_y(lode_inferred *out, lode_dtype dtype, const lode_shape *shape) {
     out->dtype = dtype;

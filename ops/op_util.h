@@ -58,7 +58,6 @@ LODE_API lode_status lode_check_dim(const lode_op_call *c, int i, const char *wh
 /* Input i must have exactly this shape. */
 LODE_API lode_status lode_check_shape(const lode_op_call *c, int i, const char *what,
                                       const lode_shape *want);
-LODE_API bool lode_dtype_is_float(lode_dtype t);
 
 /* ---- count ---- */
 /* bytes_read and bytes_written only: every input and the output once. */

@@ -1,0 +1,107 @@
+/* simd.h: what the sources in ops/native/simd/ are written in, and the table they fill.
+
+   They are compiled once per instruction set (cmake/native.cmake); LODE_ISA names the copy. Most
+   are plain loops that the compiler vectorises. Where sums have to stay in registers across loops
+   they use lode_v, LODE_V floats wide: a vector type of gcc and clang, which + - * work on, or a
+   single float with other compilers. Kernels are serial; threads are the caller's business. */
+#ifndef LODE_OPS_NATIVE_SIMD_H
+#define LODE_OPS_NATIVE_SIMD_H
+#include "core/status.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { LODE_V_MAX = 16 }; /* floats of the widest lode_v */
+
+/* Coefficients of one optimizer step, see ops/optimizer_step.h for the algorithms. */
+typedef struct simd_sgd {
+    float lr, momentum, damp, coupled, keep, grad_scale; /* w *= keep; g += coupled w */
+    bool nesterov;
+} simd_sgd;
+typedef struct simd_adam {
+    float beta1, beta2, eps, step_size, root_correction, coupled, keep, grad_scale;
+} simd_adam;
+typedef struct simd_rmsprop {
+    float lr, alpha, eps, momentum, coupled, keep, grad_scale;
+    bool eps_inside;
+} simd_rmsprop;
+
+typedef struct lode_simd {
+    const char *name; /* "base", "avx2", "avx512" */
+    int lanes;        /* LODE_V of the copy */
+
+    /* optimizers; m, v, mean, buffer may be NULL where the algorithm has none */
+    void (*sgd)(int64_t n, float *w, const float *g, float *m, const simd_sgd *p);
+    void (*adam)(int64_t n, float *w, const float *g, float *m, float *v, const simd_adam *p);
+    void (*rmsprop)(int64_t n, float *w, const float *g, float *v, float *mean, float *buffer,
+                    const simd_rmsprop *p);
+    void (*ema)(int64_t n, float *ema, const float *w, float keep);
+    double (*sum_squares)(int64_t n, const float *x);
+} lode_simd;
+
+/* The copy in use: the best this processor runs, or what lode_simd_select chose. */
+const lode_simd *lode_simd_get(void);
+/* By name; LODE_ERR_NOT_FOUND when it was not built, LODE_ERR_UNSUPPORTED when this processor lacks
+   it. Process-wide: for tests and benches, before other threads run. NULL: the best. */
+LODE_API lode_status lode_simd_select(const char *name);
+/* Names of the copies built, NULL-terminated. */
+LODE_API const char *const *lode_simd_names(void);
+
+#ifdef LODE_ISA
+#include <string.h>
+
+#define LODE_ISA_JOIN(f, isa)  f##_##isa
+#define LODE_ISA_JOIN2(f, isa) LODE_ISA_JOIN(f, isa)
+#define LODE_ISA_NAME(f)       LODE_ISA_JOIN2(f, LODE_ISA)
+
+#if !defined(__GNUC__)
+#define LODE_V 1
+typedef float lode_v;
+#else
+#if defined(LODE_ISA_avx512)
+#define LODE_V 16
+#elif defined(LODE_ISA_avx2)
+#define LODE_V 8
+#else
+#define LODE_V 4
+#endif
+typedef float lode_v __attribute__((vector_size(4 * LODE_V)));
+#endif
+
+static inline lode_v lode_v_load(const float *p) {
+    lode_v v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+static inline void lode_v_store(float *p, lode_v v) { memcpy(p, &v, sizeof v); }
+static inline lode_v lode_v_zero(void) {
+    lode_v v;
+    memset(&v, 0, sizeof v);
+    return v;
+}
+static inline lode_v lode_v_set(float s) { return s - lode_v_zero(); }
+/* The first n of LODE_V floats, the rest zero; and back. */
+static inline lode_v lode_v_load_first(const float *p, int64_t n) {
+    lode_v v = lode_v_zero();
+    memcpy(&v, p, (size_t)n * sizeof(float));
+    return v;
+}
+static inline void lode_v_store_first(float *p, lode_v v, int64_t n) {
+    memcpy(p, &v, (size_t)n * sizeof(float));
+}
+
+#if defined(__GNUC__)
+#define LODE_INLINE static inline __attribute__((always_inline))
+#else
+#define LODE_INLINE static inline
+#endif
+#if defined(__clang__)
+#define LODE_UNROLL _Pragma("clang loop unroll(full)")
+#elif defined(__GNUC__)
+#define LODE_UNROLL _Pragma("GCC unroll 64")
+#else
+#define LODE_UNROLL
+#endif
+#endif
+#endif

@@ -1,0 +1,16 @@
+/* The table of one instruction set. */
+#include "ops/native/simd/simd_internal.h"
+
+#define SIMD_TEXT(x)  #x
+#define SIMD_TEXT2(x) SIMD_TEXT(x)
+
+extern const lode_simd LODE_ISA_NAME(lode_simd);
+const lode_simd LODE_ISA_NAME(lode_simd) = {
+    .name = SIMD_TEXT2(LODE_ISA),
+    .lanes = LODE_V,
+    .sgd = simd_run_sgd,
+    .adam = simd_run_adam,
+    .rmsprop = simd_run_rmsprop,
+    .ema = simd_run_ema,
+    .sum_squares = simd_run_sum_squares,
+};
