@@ -1,0 +1,380 @@
+/* cost.c: gathers the prices of a space's blocks into terms, and answers hard costs from them.
+
+   A term needs one price per combination of the classes its block reads. Tracing a whole network is
+   cheap, and one trace prices every block at once, so we fill architectures greedily: each trace
+   carries as many still unknown (block, combination) pairs as do not contradict each other. A chain
+   of 22 layers with 9 options takes 9 traces, not 198. */
+#include "hwcost/cost.h"
+
+#include "hwcost/cost_internal.h"
+#include "hwcost/table.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define COST_MODEL(name) extern const lode_cost_model lode_cost_model_##name;
+#include "hwcost/cost_models.def"
+#undef COST_MODEL
+
+static const lode_cost_model *const cost_models[] = {
+#define COST_MODEL(name) &lode_cost_model_##name,
+#include "hwcost/cost_models.def"
+#undef COST_MODEL
+};
+#define COST_N_MODELS ((int)(sizeof cost_models / sizeof *cost_models))
+
+int lode_n_cost_models(void) { return COST_N_MODELS; }
+
+const lode_cost_model *lode_cost_model_at(int i) {
+    return i >= 0 && i < COST_N_MODELS ? cost_models[i] : NULL;
+}
+
+const lode_cost_model *lode_cost_model_find(const char *name) {
+    for (int i = 0; i < COST_N_MODELS; i++)
+        if (strcmp(cost_models[i]->name, name) == 0) return cost_models[i];
+    return NULL;
+}
+
+/* ---- terms ---- */
+
+void cost_combo_classes(const cost_term *term, int combo, int *classes) {
+    for (int r = term->n_reads - 1; r >= 0; r--) {
+        classes[r] = combo % term->reads[r].n_classes;
+        combo /= term->reads[r].n_classes;
+    }
+}
+
+static int cost_combo_of(const cost_term *term, const lode_arch *arch) {
+    int combo = 0;
+    for (int r = 0; r < term->n_reads; r++) {
+        const lode_block_read *read = &term->reads[r];
+        combo = combo * read->n_classes + read->class_of[arch->option[read->decision]];
+    }
+    return combo;
+}
+
+/* First option of a decision that lies in `class`. */
+static int cost_option_in_class(const lode_block_read *read, int n_options, int class_wanted) {
+    for (int k = 0; k < n_options; k++)
+        if (read->class_of[k] == class_wanted) return k;
+    return 0;
+}
+
+/* Sets the decisions of (term, combo) in a half-assigned architecture (-1: free); false when they
+ * clash. */
+static bool cost_assign(const lode_cost *c, const cost_term *term, int combo, int *assigned) {
+    int classes[LODE_MAX_READS];
+    cost_combo_classes(term, combo, classes);
+    for (int r = 0; r < term->n_reads; r++) {
+        const lode_block_read *read = &term->reads[r];
+        int have = assigned[read->decision];
+        if (have >= 0 && read->class_of[have] != classes[r]) return false;
+    }
+    for (int r = 0; r < term->n_reads; r++) {
+        const lode_block_read *read = &term->reads[r];
+        if (assigned[read->decision] < 0)
+            assigned[read->decision] =
+                cost_option_in_class(read, c->n_options[read->decision], classes[r]);
+    }
+    return true;
+}
+
+static uint64_t cost_label_block(const char *label) {
+    size_t n = strcspn(label, "/");
+    return lode_hash_bytes(label, n, 0);
+}
+
+static int cost_find_term(const lode_cost *c, uint64_t label) {
+    for (int i = 0; i < c->n_terms; i++)
+        if (c->term[i].label == label) return i;
+    return -1;
+}
+
+/* Traces one architecture and stores the price of every block whose combination was still unknown.
+ */
+static lode_status cost_price_arch(lode_cost *c, const lode_arch *arch) {
+    LODE_TRY(lode_supernet_trace(c->net, arch, c->batch, c->model->training, c->trace));
+    double *sum = LODE_NEW_ARRAY(double, c->n_terms + 1);
+    if (!sum) return LODE_ERR_NO_MEMORY;
+    lode_status status = LODE_OK;
+    for (int i = 0; i < lode_trace_n(c->trace); i++) {
+        const lode_trace_call *call = lode_trace_get(c->trace, i);
+        int term = cost_find_term(c, cost_label_block(call->label));
+        if (term < 0) {
+            status = LODE_FAIL(LODE_ERR_INTERNAL, "cost: call %s of \"%s\" lies in no block",
+                               call->call.op->name, call->label);
+            goto done;
+        }
+        double price = 0;
+        LODE_GOTO(c->model->op_cost(c->self, call, &price));
+        sum[term] += price;
+    }
+    for (int i = 0; i < c->n_terms; i++) {
+        cost_term *term = &c->term[i];
+        int combo = cost_combo_of(term, arch);
+        if (!term->known[combo]) {
+            term->price[combo] = sum[i];
+            term->known[combo] = true;
+        }
+    }
+done:
+    lode_free(sum);
+    return status;
+}
+
+static lode_status cost_price_all(lode_cost *c) {
+    for (;;) {
+        int assigned[LODE_MAX_DECISIONS];
+        for (int d = 0; d < LODE_MAX_DECISIONS; d++) assigned[d] = -1;
+        bool any = false;
+        for (int i = 0; i < c->n_terms; i++)
+            for (int combo = 0; combo < c->term[i].n_combos; combo++)
+                if (!c->term[i].known[combo] && cost_assign(c, &c->term[i], combo, assigned)) {
+                    any = true;
+                    break;
+                }
+        if (!any) return LODE_OK;
+        lode_arch arch = {.n = c->n_decisions};
+        for (int d = 0; d < c->n_decisions; d++)
+            arch.option[d] = (uint8_t)(assigned[d] < 0 ? 0 : assigned[d]);
+        LODE_TRY(cost_price_arch(c, &arch));
+    }
+}
+
+static lode_status cost_make_terms(lode_cost *c) {
+    c->n_terms = lode_supernet_n_blocks(c->net);
+    c->term = LODE_NEW_ARRAY(cost_term, c->n_terms + 1);
+    if (!c->term) return LODE_ERR_NO_MEMORY;
+    for (int i = 0; i < c->n_terms; i++) {
+        const lode_block *block = lode_supernet_block(c->net, i);
+        cost_term *term = &c->term[i];
+        term->label = lode_hash_bytes(block->name, strlen(block->name), 0);
+        term->n_reads = block->n_reads;
+        term->n_combos = 1;
+        for (int r = 0; r < block->n_reads; r++) {
+            term->reads[r] = block->reads[r];
+            term->n_combos *= block->reads[r].n_classes;
+        }
+        term->price = LODE_NEW_ARRAY(double, term->n_combos);
+        term->known = LODE_NEW_ARRAY(bool, term->n_combos);
+        if (!term->price || !term->known) return LODE_ERR_NO_MEMORY;
+    }
+    return cost_price_all(c);
+}
+
+/* ---- life ---- */
+
+static lode_status cost_create(const lode_cost_model *model, void *self, bool owns_self,
+                               const char *name, lode_supernet *net, int64_t batch,
+                               lode_cost **out) {
+    *out = NULL;
+    lode_status status = LODE_OK;
+    lode_cost *c = LODE_NEW(lode_cost);
+    if (!c) {
+        if (owns_self && model->close) model->close(self);
+        return LODE_ERR_NO_MEMORY;
+    }
+    c->model = model;
+    c->self = self;
+    c->owns_self = owns_self;
+    c->net = net;
+    c->batch = batch > 0 ? batch : 1;
+    c->constant = model->constant ? model->constant(self) : 0;
+    snprintf(c->name, sizeof c->name, "%s", name);
+    lode_space *space = lode_supernet_space(net);
+    bool fixed = lode_supernet_is_fixed(net, NULL);
+    c->n_decisions = fixed ? 0 : lode_space_n_decisions(space);
+    for (int d = 0; d < c->n_decisions; d++)
+        c->n_options[d] = lode_space_decision(space, d)->n_options;
+    LODE_GOTO(lode_tape_create(LODE_TRACE, NULL, &c->trace));
+    if (model->op_cost) LODE_GOTO(cost_make_terms(c));
+    *out = c;
+    c = NULL;
+done:
+    if (c) lode_cost_close(c);
+    return status;
+}
+
+lode_status lode_cost_from_model(const lode_cost_model *model, void *self, lode_supernet *net,
+                                 int64_t batch, lode_cost **out) {
+    return cost_create(model, self, false, model->name, net, batch, out);
+}
+
+lode_status lode_cost_open(const char *spec, lode_supernet *net, int64_t batch, lode_cost **out) {
+    *out = NULL;
+    char name[64];
+    const char *equals = strchr(spec, '=');
+    size_t n = equals ? (size_t)(equals - spec) : strlen(spec);
+    if (n == 0 || n >= sizeof name)
+        return LODE_FAIL(LODE_ERR_CONFIG, "cost \"%s\": want NAME or NAME=FILE", spec);
+    memcpy(name, spec, n);
+    name[n] = '\0';
+    const char *argument = equals ? equals + 1 : NULL;
+    /* NAME=FILE is a measured table unless a model of that name takes files itself. */
+    const lode_cost_model *model = lode_cost_model_find(name);
+    if (!model && argument) model = &lode_cost_model_table;
+    if (!model) {
+        const char *names[COST_N_MODELS];
+        for (int i = 0; i < COST_N_MODELS; i++) names[i] = cost_models[i]->name;
+        const char *near = lode_nearest_word(name, names, COST_N_MODELS);
+        return LODE_FAIL(LODE_ERR_CONFIG,
+                         "cost \"%s\": no such model%s%s; a measured table is NAME=FILE, e.g. "
+                         "latency_ms=table.json (made by `lode cost build`)",
+                         spec, near ? "; nearest is " : "", near ? near : "");
+    }
+    void *self = NULL;
+    if (model->open) LODE_TRY(model->open(argument, &self));
+    if (model == &lode_cost_model_table) {
+        lode_table_info info = lode_table_get_info(self);
+        if (strcmp(name, "table") != 0 && strcmp(name, info.quantity) != 0) {
+            lode_status status =
+                LODE_FAIL(LODE_ERR_CONFIG, "cost \"%s\": the table in %s holds %s, not %s", spec,
+                          argument, info.quantity, name);
+            model->close(self);
+            return status;
+        }
+        snprintf(name, sizeof name, "%s", info.quantity);
+        if (batch == 0) batch = info.batch;
+        if (batch != info.batch) {
+            lode_status status =
+                LODE_FAIL(LODE_ERR_CONFIG,
+                          "cost \"%s\": the table was measured at batch %lld, wanted %lld; measure "
+                          "again with `lode cost build --batch %lld`",
+                          spec, (long long)info.batch, (long long)batch, (long long)batch);
+            model->close(self);
+            return status;
+        }
+    }
+    return cost_create(model, self, true, name, net, batch, out);
+}
+
+void lode_cost_close(lode_cost *c) {
+    if (!c) return;
+    for (int i = 0; c->term && i < c->n_terms; i++) {
+        lode_free(c->term[i].price);
+        lode_free(c->term[i].known);
+    }
+    lode_free(c->term);
+    lode_tape_destroy(c->trace);
+    if (c->owns_self && c->model->close) c->model->close(c->self);
+    lode_free(c);
+}
+
+const char *lode_cost_name(const lode_cost *c) { return c->name; }
+const char *lode_cost_unit(const lode_cost *c) { return c->model->unit(c->self); }
+bool lode_cost_has_gradient(const lode_cost *c) { return c->model->op_cost != NULL; }
+
+/* ---- answers ---- */
+
+lode_status lode_cost_of_trace(lode_cost *c, const lode_tape *trace, double *out) {
+    *out = 0;
+    if (c->model->trace_cost) return c->model->trace_cost(c->self, trace, out);
+    double sum = c->constant;
+    for (int i = 0; i < lode_trace_n(trace); i++) {
+        double price = 0;
+        LODE_TRY(c->model->op_cost(c->self, lode_trace_get(trace, i), &price));
+        sum += price;
+    }
+    *out = sum;
+    return LODE_OK;
+}
+
+lode_status lode_cost_hard(lode_cost *c, const lode_arch *arch, double *out) {
+    *out = 0;
+    if (c->n_decisions > 0 && (!arch || arch->n != c->n_decisions))
+        return LODE_FAIL(LODE_ERR_INVALID, "cost: architecture has %d decisions, the space %d",
+                         arch ? arch->n : 0, c->n_decisions);
+    for (int d = 0; d < c->n_decisions; d++)
+        if (arch->option[d] >= c->n_options[d])
+            return LODE_FAIL(LODE_ERR_INVALID, "cost: decision %d has %d options, wanted option %d",
+                             d, c->n_options[d], arch->option[d]);
+    if (c->model->trace_cost) {
+        LODE_TRY(lode_supernet_trace(c->net, arch, c->batch, c->model->training, c->trace));
+        return lode_cost_of_trace(c, c->trace, out);
+    }
+    double sum = c->constant;
+    for (int i = 0; i < c->n_terms; i++)
+        sum += c->term[i].price[c->n_decisions ? cost_combo_of(&c->term[i], arch) : 0];
+    *out = sum;
+    return LODE_OK;
+}
+
+/* ---- range ---- */
+
+/* Improves `arch` one decision at a time until nothing helps; sign -1 looks for the largest cost.
+ */
+static lode_status cost_descend(lode_cost *c, double sign, lode_arch *arch, double *best) {
+    LODE_TRY(lode_cost_hard(c, arch, best));
+    for (bool better = true; better;) {
+        better = false;
+        for (int d = 0; d < c->n_decisions; d++) {
+            int kept = arch->option[d];
+            for (int k = 0; k < c->n_options[d]; k++) {
+                double value = 0;
+                lode_arch trial = *arch;
+                trial.option[d] = (uint8_t)k;
+                if (lode_space_check(lode_supernet_space(c->net), &trial) != LODE_OK) continue;
+                LODE_TRY(lode_cost_hard(c, &trial, &value));
+                if (sign * value < sign * *best) {
+                    *best = value;
+                    kept = k;
+                    better = true;
+                }
+            }
+            arch->option[d] = (uint8_t)kept;
+        }
+    }
+    lode_error_clear();
+    return LODE_OK;
+}
+
+static lode_status cost_extreme(lode_cost *c, double sign, int n_starts, lode_arch *arch_out,
+                                double *out) {
+    bool have = false;
+    for (int s = 0; s < n_starts; s++) {
+        lode_arch arch = {.n = c->n_decisions};
+        double value = 0;
+        lode_rng rng = lode_rng_stream(1, LODE_RNG_SEARCH, (uint64_t)s);
+        if (c->n_decisions > 0)
+            LODE_TRY(lode_space_sample(lode_supernet_space(c->net), &rng, &arch));
+        LODE_TRY(cost_descend(c, sign, &arch, &value));
+        if (!have || sign * value < sign * *out) {
+            have = true;
+            *out = value;
+            if (arch_out) *arch_out = arch;
+        }
+    }
+    return LODE_OK;
+}
+
+lode_status lode_cost_range(lode_cost *c, double *min, double *max, lode_arch *min_arch,
+                            lode_arch *max_arch, bool *exact) {
+    /* When every term reads at most one decision, decisions are independent and one descent is
+     * exact. */
+    bool separable = c->model->op_cost != NULL;
+    for (int i = 0; i < c->n_terms; i++) separable = separable && c->term[i].n_reads <= 1;
+    int n_starts = separable || c->n_decisions == 0 ? 1 : 16;
+    LODE_TRY(cost_extreme(c, 1, n_starts, min_arch, min));
+    LODE_TRY(cost_extreme(c, -1, n_starts, max_arch, max));
+    if (exact) *exact = separable;
+    return LODE_OK;
+}
+
+lode_status lode_target_parse(const char *text, lode_target *out) {
+    const char *sign = strstr(text, "<=");
+    size_t n = sign ? (size_t)(sign - text) : 0;
+    while (n > 0 && text[n - 1] == ' ') n--;
+    char *end = NULL;
+    double limit = sign ? strtod(sign + 2, &end) : 0;
+    while (end && *end == ' ') end++;
+    if (n == 0 || n >= sizeof out->name || !end || end == sign + 2 || *end != '\0' ||
+        !isfinite(limit))
+        return LODE_FAIL(LODE_ERR_CONFIG, "target \"%s\": want NAME<=NUMBER, e.g. latency_ms<=5",
+                         text);
+    memcpy(out->name, text, n);
+    out->name[n] = '\0';
+    out->limit = limit;
+    return LODE_OK;
+}

@@ -1,0 +1,33 @@
+/* cost_internal.h: what cost.c and cost_expected.c share. */
+#ifndef LODE_HWCOST_COST_INTERNAL_H
+#define LODE_HWCOST_COST_INTERNAL_H
+#include "hwcost/cost.h"
+
+/* Prices of one block for every combination of the classes it reads, first read slowest. */
+typedef struct cost_term {
+    int n_reads;
+    lode_block_read reads[LODE_MAX_READS];
+    int n_combos;
+    double *price;  /* [n_combos] */
+    bool *known;    /* [n_combos] */
+    uint64_t label; /* hash of the block's name */
+} cost_term;
+
+struct lode_cost {
+    const lode_cost_model *model;
+    void *self;
+    bool owns_self;
+    char name[64];
+    lode_supernet *net; /* borrowed */
+    lode_tape *trace;
+    int64_t batch;
+    double constant;
+    int n_decisions;
+    int n_options[LODE_MAX_DECISIONS];
+    int n_terms;
+    cost_term *term; /* [n_terms] */
+};
+
+/* The classes of combination `combo`, [n_reads]. */
+void cost_combo_classes(const cost_term *term, int combo, int *classes);
+#endif

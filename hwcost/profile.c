@@ -1,0 +1,328 @@
+/* profile.c: see profile.h. The timing runner measures from the end of the previous call of the
+   same forward to the end of this one, so that the entries of a network add up to its whole time.
+ */
+#include "hwcost/profile.h"
+
+#include "core/memory.h"
+#include "core/parallel.h"
+#include "core/platform.h"
+
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const lode_option profile_rows[] = {
+    {"batch", LODE_OPT_INT, offsetof(lode_profile_options, batch), "1", 1, 4096, "images",
+     "images per forward pass"},
+    {"warmup", LODE_OPT_INT, offsetof(lode_profile_options, warmup), "3", 0, 10000, NULL,
+     "untimed passes of each architecture before the first timed one"},
+    {"rounds", LODE_OPT_INT, offsetof(lode_profile_options, rounds), "40", 3, 100000, NULL,
+     "timed passes of each architecture"},
+    {"networks", LODE_OPT_INT, offsetof(lode_profile_options, networks), "16", 0, 10000, NULL,
+     "random networks that fit the constant and slope of the whole; 0 skips the fit"},
+    {"budget_s", LODE_OPT_F64, offsetof(lode_profile_options, budget_s), "0", 0, 1e9, "s",
+     "stop measuring after this time with what there is; 0 means no limit"},
+};
+const lode_option_table lode_profile_option_table = {
+    "cost.build", profile_rows, (int)(sizeof profile_rows / sizeof *profile_rows)};
+
+/* ---- a runner that times each call ---- */
+
+typedef struct profile_sample {
+    uint64_t hash;
+    char *text;
+    char provider[16];
+    double *ms;
+    int64_t n, capacity;
+} profile_sample;
+
+typedef struct profile_timer {
+    lode_runner runner; /* what the tape calls */
+    const lode_runner *inner;
+    bool record;
+    double last; /* end of the previous call */
+    profile_sample *sample;
+    int64_t n, capacity;
+} profile_timer;
+
+static profile_sample *profile_find(profile_timer *t, const lode_op_call *c) {
+    uint64_t hash = lode_call_hash(c);
+    for (int64_t i = 0; i < t->n; i++)
+        if (t->sample[i].hash == hash) return &t->sample[i];
+    void *items = t->sample;
+    if (lode_grow(&items, &t->capacity, t->n + 1, sizeof *t->sample) != LODE_OK) return NULL;
+    t->sample = items;
+    profile_sample *s = &t->sample[t->n];
+    memset(s, 0, sizeof *s);
+    s->hash = hash;
+    s->text = lode_call_text(c);
+    if (!s->text) return NULL;
+    snprintf(s->provider, sizeof s->provider, "%s", c->provider ? c->provider->name : "reference");
+    t->n++;
+    return s;
+}
+
+static lode_status profile_forward(void *self, lode_op_call *c) {
+    profile_timer *t = self;
+    LODE_TRY(t->inner->forward(t->inner->self, c));
+    if (!t->record) return LODE_OK;
+    double now = lode_clock(), ms = 1e3 * (now - t->last);
+    profile_sample *s = profile_find(t, c);
+    if (!s) return LODE_ERR_NO_MEMORY;
+    void *items = s->ms;
+    LODE_TRY(lode_grow(&items, &s->capacity, s->n + 1, sizeof *s->ms));
+    s->ms = items;
+    s->ms[s->n++] = ms;
+    t->last = lode_clock(); /* our own bookkeeping is not the network's time */
+    return LODE_OK;
+}
+
+static lode_status profile_backward(void *self, lode_op_call *c, const lode_tensor *dy,
+                                    lode_tensor *const *dx) {
+    profile_timer *t = self;
+    return t->inner->backward(t->inner->self, c, dy, dx);
+}
+
+static void profile_timer_deinit(profile_timer *t) {
+    for (int64_t i = 0; i < t->n; i++) {
+        lode_free(t->sample[i].text);
+        lode_free(t->sample[i].ms);
+    }
+    lode_free(t->sample);
+}
+
+/* ---- running networks ---- */
+
+typedef struct profile_bench {
+    lode_supernet *net;
+    lode_tape *tape;
+    lode_tensor *x;
+    double checksum; /* results are read, so nothing can be left out */
+} profile_bench;
+
+static lode_status profile_bench_init(lode_supernet *net, const lode_runner *runner, int64_t batch,
+                                      profile_bench *b) {
+    memset(b, 0, sizeof *b);
+    b->net = net;
+    lode_space_options o = lode_space_resolved(lode_supernet_space(net));
+    lode_shape shape = LODE_SHAPE4(batch, o.channels, o.size, o.size);
+    lode_rng rng = lode_rng_stream(1, LODE_RNG_MEASURE, 1);
+    LODE_TRY(lode_tensor_create(NULL, LODE_F32, &shape, LODE_CHANNELS_LAST, &b->x));
+    LODE_TRY(lode_tensor_fill_normal(b->x, &rng, 0, 1));
+    return lode_tape_create(LODE_EVAL, runner, &b->tape);
+}
+
+static void profile_bench_deinit(profile_bench *b) {
+    lode_tape_destroy(b->tape);
+    lode_tensor_release(b->x);
+}
+
+/* One forward pass; *ms is its time. */
+static lode_status profile_run(profile_bench *b, const lode_arch *arch, profile_timer *timer,
+                               double *ms) {
+    lode_choice choice[LODE_MAX_DECISIONS];
+    lode_forward_options options = {.bn = LODE_BN_RUNNING};
+    if (arch) lode_choice_from_arch(arch, choice);
+    lode_tape_reset(b->tape);
+    double start = lode_clock();
+    if (timer) timer->last = start;
+    lode_var *x = lode_tape_constant(b->tape, b->x);
+    lode_var *y = lode_supernet_forward(b->tape, b->net, x, arch ? choice : NULL, &options);
+    if (!y) return lode_tape_status(b->tape);
+    b->checksum += lode_at(y->value, 0);
+    *ms = 1e3 * (lode_clock() - start);
+    return LODE_OK;
+}
+
+lode_status lode_profile_networks(lode_supernet *net, const lode_arch *arch, int64_t n,
+                                  lode_dispatch *dispatch, int64_t batch, int64_t warmup,
+                                  int64_t rounds, const lode_progress *progress,
+                                  lode_summary *out) {
+    profile_bench bench;
+    lode_status status = LODE_OK;
+    double *ms = lode_alloc((size_t)(n * rounds), sizeof *ms);
+    int64_t *order = lode_alloc((size_t)n, sizeof *order);
+    memset(&bench, 0, sizeof bench);
+    LODE_GOTO(ms && order ? LODE_OK : LODE_ERR_NO_MEMORY);
+    LODE_GOTO(profile_bench_init(net, lode_dispatch_runner(dispatch), batch, &bench));
+    for (int64_t r = -warmup; r < rounds; r++) {
+        lode_rng rng = lode_rng_stream(2, LODE_RNG_MEASURE, (uint64_t)(r + warmup));
+        lode_rng_permutation(&rng, order, n);
+        for (int64_t i = 0; i < n; i++) {
+            double t = 0;
+            if (lode_progress_should_stop(progress))
+                LODE_GOTO(LODE_FAIL(LODE_ERR_STOPPED, "measuring stopped on request"));
+            LODE_GOTO(profile_run(&bench, arch ? &arch[order[i]] : NULL, NULL, &t));
+            if (r >= 0) ms[order[i] * rounds + r] = t;
+        }
+        lode_progress_update(progress, "measure networks", r + warmup + 1, rounds + warmup, "");
+    }
+    for (int64_t i = 0; i < n; i++) LODE_GOTO(lode_summarize(ms + i * rounds, rounds, &out[i]));
+done:
+    profile_bench_deinit(&bench);
+    lode_free(order);
+    lode_free(ms);
+    return status;
+}
+
+lode_status lode_profile_network(lode_supernet *net, const lode_arch *arch, lode_dispatch *dispatch,
+                                 int64_t batch, int64_t warmup, int64_t rounds, lode_summary *out) {
+    return lode_profile_networks(net, arch, 1, dispatch, batch, warmup, rounds, NULL, out);
+}
+
+/* ---- covering a space ---- */
+
+/* As many architectures as the largest decision has options (times `squares`); in each group of
+   n_options, every option of every decision occurs: architecture i takes option (i + shift_d) mod
+   n_d. Constraints of a space may forbid some; those are left out, and the random ones of the fit
+   cover the rest. */
+static lode_status profile_cover(const lode_space *space, uint64_t seed, int squares,
+                                 lode_arch **out, int64_t *n_out) {
+    int n_decisions = lode_space_n_decisions(space), widest = 1;
+    for (int d = 0; d < n_decisions; d++) {
+        int k = lode_space_decision(space, d)->n_options;
+        if (k > widest) widest = k;
+    }
+    lode_arch *arch = LODE_NEW_ARRAY(lode_arch, widest * squares);
+    if (!arch) return LODE_ERR_NO_MEMORY;
+    int64_t n = 0;
+    for (int s = 0; s < squares; s++) {
+        lode_rng rng = lode_rng_stream(seed, LODE_RNG_MEASURE, 100 + (uint64_t)s);
+        int shift[LODE_MAX_DECISIONS];
+        for (int d = 0; d < n_decisions; d++) shift[d] = (int)lode_rng_below(&rng, widest);
+        for (int i = 0; i < widest; i++) {
+            arch[n].n = n_decisions;
+            for (int d = 0; d < n_decisions; d++)
+                arch[n].option[d] =
+                    (uint8_t)((i + shift[d]) % lode_space_decision(space, d)->n_options);
+            n++;
+        }
+    }
+    *out = arch;
+    *n_out = n;
+    return LODE_OK;
+}
+
+static lode_status profile_measure_calls(lode_supernet *net, const lode_arch *arch, int64_t n,
+                                         profile_timer *timer, const lode_profile_options *o,
+                                         const lode_progress *progress) {
+    profile_bench bench;
+    lode_status status = LODE_OK;
+    double start = lode_clock();
+    int64_t *order = lode_alloc((size_t)n, sizeof *order);
+    memset(&bench, 0, sizeof bench);
+    LODE_GOTO(order ? LODE_OK : LODE_ERR_NO_MEMORY);
+    LODE_GOTO(profile_bench_init(net, &timer->runner, o->batch, &bench));
+    for (int64_t r = -o->warmup; r < o->rounds; r++) {
+        char text[64];
+        lode_rng rng = lode_rng_stream(o->seed, LODE_RNG_MEASURE, 1000 + (uint64_t)(r + o->warmup));
+        lode_rng_permutation(&rng, order, n);
+        timer->record = r >= 0;
+        for (int64_t i = 0; i < n; i++) {
+            double ms = 0;
+            if (lode_progress_should_stop(progress))
+                LODE_GOTO(LODE_FAIL(LODE_ERR_STOPPED, "measuring stopped on request"));
+            LODE_GOTO(profile_run(&bench, arch ? &arch[order[i]] : NULL, timer, &ms));
+        }
+        snprintf(text, sizeof text, "%lld calls", (long long)timer->n);
+        lode_progress_update(progress, "measure calls", r + o->warmup + 1, o->rounds + o->warmup,
+                             text);
+        if (o->budget_s > 0 && r >= 2 && lode_clock() - start > o->budget_s) break;
+    }
+done:
+    profile_bench_deinit(&bench);
+    lode_free(order);
+    return status;
+}
+
+static lode_status profile_fill_table(const profile_timer *timer, lode_table *table) {
+    for (int64_t i = 0; i < timer->n; i++) {
+        const profile_sample *s = &timer->sample[i];
+        lode_summary summary;
+        LODE_TRY(lode_summarize(s->ms, s->n, &summary));
+        lode_table_entry entry = {.call = s->text,
+                                  .median = summary.median,
+                                  .min = summary.min,
+                                  .spread = summary.spread,
+                                  .samples = s->n};
+        snprintf(entry.provider, sizeof entry.provider, "%s", s->provider);
+        LODE_TRY(lode_table_add(table, &entry));
+    }
+    return LODE_OK;
+}
+
+/* Constant and slope between sums of entries and whole networks, on random networks. */
+static lode_status profile_fit(lode_supernet *net, lode_dispatch *dispatch,
+                               const lode_profile_options *o, const lode_progress *progress,
+                               lode_table *table) {
+    int64_t n = o->networks;
+    lode_status status = LODE_OK;
+    lode_cost *cost = NULL;
+    lode_arch *arch = LODE_NEW_ARRAY(lode_arch, n);
+    lode_summary *measured = LODE_NEW_ARRAY(lode_summary, n);
+    double *p = LODE_NEW_ARRAY(double, 2 * n), *m = p ? p + n : NULL;
+    LODE_GOTO(arch && measured && p ? LODE_OK : LODE_ERR_NO_MEMORY);
+    lode_rng rng = lode_rng_stream(o->seed, LODE_RNG_MEASURE, 3);
+    for (int64_t i = 0; i < n; i++)
+        LODE_GOTO(lode_space_sample(lode_supernet_space(net), &rng, &arch[i]));
+    LODE_GOTO(lode_profile_networks(net, arch, n, dispatch, o->batch, o->warmup, o->rounds,
+                                    progress, measured));
+    LODE_GOTO(lode_cost_from_model(lode_cost_model_find("table"), table, net, o->batch, &cost));
+    for (int64_t i = 0; i < n; i++) {
+        LODE_GOTO(lode_cost_hard(cost, &arch[i], &p[i]));
+        m[i] = measured[i].median;
+    }
+    double constant = 0, slope = 1;
+    lode_agreement fit;
+    lode_fit_line(p, m, n, &constant, &slope);
+    for (int64_t i = 0; i < n; i++) p[i] = constant + slope * p[i];
+    LODE_GOTO(lode_agree(p, m, n, &fit));
+    lode_table_set_fit(table, constant, slope, fit.mape, n);
+done:
+    lode_cost_close(cost);
+    lode_free(p);
+    lode_free(measured);
+    lode_free(arch);
+    return status;
+}
+
+lode_status lode_profile_space(lode_supernet *net, lode_dispatch *dispatch,
+                               const lode_profile_options *options, const lode_progress *progress,
+                               lode_table **out) {
+    *out = NULL;
+    lode_status status = LODE_OK;
+    lode_table *table = NULL;
+    lode_arch *arch = NULL;
+    int64_t n = 1;
+    lode_cpu cpu = lode_cpu_get();
+    lode_space *space = lode_supernet_space(net);
+    bool fixed = lode_supernet_is_fixed(net, NULL);
+    profile_timer timer = {.inner = lode_dispatch_runner(dispatch)};
+    timer.runner = (lode_runner){&timer, profile_forward, profile_backward};
+    lode_table_info info = {.quantity = "latency_ms",
+                            .unit = "ms",
+                            .batch = options->batch,
+                            .threads = lode_get_threads(),
+                            .mhz = cpu.mhz,
+                            .warmup = options->warmup,
+                            .rounds = options->rounds,
+                            .slope = 1,
+                            .fit_mape = -1};
+    snprintf(info.space, sizeof info.space, "%s", lode_space_name(space));
+    snprintf(info.device, sizeof info.device, "%s", cpu.name);
+    lode_timestamp(info.created);
+    LODE_GOTO(lode_table_create(&info, &table));
+    if (!fixed) LODE_GOTO(profile_cover(space, options->seed, 2, &arch, &n));
+    LODE_GOTO(profile_measure_calls(net, arch, n, &timer, options, progress));
+    LODE_GOTO(profile_fill_table(&timer, table));
+    if (!fixed && options->networks > 0)
+        LODE_GOTO(profile_fit(net, dispatch, options, progress, table));
+    *out = table;
+    table = NULL;
+done:
+    lode_table_destroy(table);
+    lode_free(arch);
+    profile_timer_deinit(&timer);
+    return status;
+}

@@ -1,0 +1,50 @@
+/* table.h: a measured table: one price per distinct operator call, with how it was measured.
+
+   A text file (JSON) that stands for one device: format, quantity and unit, the space and batch,
+   device (CPU name, threads, clock), protocol (warm-up, rounds), constant and slope of the
+   whole-network correction t_network = constant + slope * sum of entries        (methods D1) and
+   the entries, keyed by the call's text (lode_call_text), each with median, minimum, spread, number
+   of samples and provider. A call without an entry is an error that names the call and the command
+   to measure it. */
+#ifndef LODE_HWCOST_TABLE_H
+#define LODE_HWCOST_TABLE_H
+#include "hwcost/cost.h"
+
+typedef struct lode_table lode_table;
+
+typedef struct lode_table_info {
+    char quantity[64]; /* "latency_ms" */
+    char unit[16];     /* "ms" */
+    char space[64];    /* the space whose calls were measured */
+    int64_t batch;
+    char device[128]; /* CPU name */
+    int threads;
+    double mhz; /* clock when measured, 0 unknown */
+    char created[32];
+    int64_t warmup, rounds, networks;
+    double constant, slope; /* in the table's unit; slope 1 and constant 0 when not fitted */
+    double fit_mape; /* of the fit on the networks it was made from, percent; < 0: not fitted */
+} lode_table_info;
+
+typedef struct lode_table_entry {
+    char *call; /* lode_call_text */
+    char provider[16];
+    double median, min; /* in the table's unit */
+    double spread;      /* interquartile range / median */
+    int64_t samples;
+} lode_table_entry;
+
+LODE_API lode_status lode_table_create(const lode_table_info *info, lode_table **out);
+LODE_API void lode_table_destroy(lode_table *t);
+/* Copies the entry; a call that is there already is replaced. */
+LODE_API lode_status lode_table_add(lode_table *t, const lode_table_entry *entry);
+LODE_API const lode_table_entry *lode_table_find(const lode_table *t, const char *call);
+LODE_API int64_t lode_table_n(const lode_table *t);
+LODE_API const lode_table_entry *lode_table_at(const lode_table *t, int64_t i);
+LODE_API void lode_table_set_fit(lode_table *t, double constant, double slope, double mape,
+                                 int64_t networks);
+LODE_API lode_status lode_table_read(const char *path, lode_table **out);
+LODE_API lode_status lode_table_write(const lode_table *t, const char *path);
+/* `table` is the `self` of the cost model "table" as well. */
+LODE_API lode_table_info lode_table_get_info(const lode_table *t);
+#endif
