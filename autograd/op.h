@@ -37,13 +37,14 @@ struct lode_op_call {
 };
 
 /* A kernel: fills y and aux (forward), or overwrites every dx[i] that is not NULL (backward). dx[i]
-   has x[i]'s shape and dtype; its contents are undefined before. dy may have any strides. Which of
-   x, y, aux are still alive in backward: those the op names in `keeps`. */
+   has x[i]'s shape and dtype, dense; its contents are undefined before. dy may have any strides and
+   is only read. In backward the x and y that `keeps` names have their values, the others have
+   shape, dtype and strides but no data; aux is all there. */
 typedef lode_status (*lode_forward_fn)(const lode_op_call *c);
 typedef lode_status (*lode_backward_fn)(const lode_op_call *c, const lode_tensor *dy,
                                         lode_tensor *const *dx);
 
-/* What infer answers. */
+/* What infer answers. It may ask for fewer aux when !c->train; the tape makes exactly these. */
 typedef struct lode_inferred {
     lode_shape shape;
     lode_dtype dtype;

@@ -10,7 +10,20 @@
    lode_tape_leave stands a scope (usually a block of a network): on leaving, the values made inside
    are forgotten, except the scope's result and what backward needs (op->keeps). That is how
    activations are freed as early as possible in every mode. A var whose value was forgotten may not
-   be used any more. */
+   be used any more. In a chain of blocks the value that goes from one to the next is nobody's
+   inside; lode_tape_trim forgets the ones that have passed:
+
+       lode_scope s = lode_tape_enter(t, "body");
+       for (int i = 0; i < n; i++) {
+           x = block(t, i, x);
+           lode_tape_trim(t, &s, x);
+       }
+       x = lode_tape_leave(t, s, x);
+
+   Backward consumes what was recorded: each activation and gradient is freed as soon as it was
+   used, and afterwards the tape's vars hold no values other than those given to it (leaves and
+   constants), the loss, and those under lode_take_value; gradients stay at leaves and under
+   lode_retain_grad. A view keeps the storage it looks at alive. */
 #ifndef LODE_AUTOGRAD_TAPE_H
 #define LODE_AUTOGRAD_TAPE_H
 #include "autograd/op.h"
@@ -23,10 +36,13 @@ typedef struct lode_var {
     lode_tensor *value; /* NULL once forgotten */
     lode_tensor *grad;  /* after backward, for leaves and retained vars; else NULL */
     bool requires_grad;
-    /* private to tape.c */
-    int node;
-    int id;
-    bool retain_grad;
+    /* private to this room */
+    bool given;       /* leaf or constant: its value came from outside */
+    bool retain_grad; /* lode_retain_grad */
+    bool keep_value;  /* lode_take_value */
+    bool spent;       /* backward consumed the graph it belongs to */
+    int index;        /* position on the tape */
+    int id;           /* of its value, in traces */
     lode_tensor **grad_slot;
 } lode_var;
 
@@ -38,34 +54,42 @@ LODE_API void lode_tape_destroy(lode_tape *t);
 LODE_API void lode_tape_reset(lode_tape *t);
 LODE_API lode_tape_mode lode_tape_get_mode(const lode_tape *t);
 LODE_API lode_status lode_tape_status(const lode_tape *t);
-/* Makes the tape fail (sticks, first one wins); returns NULL for `return lode_tape_fail(t,
- * status);` */
+/* Makes the tape fail (sticks, first one wins) with the story of lode_last_error(), which
+   lode_tape_status brings back; returns NULL, for `return lode_tape_fail(t, status);`. */
 LODE_API lode_var *lode_tape_fail(lode_tape *t, lode_status status);
 
 /* (seed, step) of everything random this tape runs; set before each step. */
 LODE_API void lode_tape_set_step(lode_tape *t, uint64_t seed, uint64_t step);
 LODE_API uint64_t lode_tape_seed(const lode_tape *t);
 LODE_API uint64_t lode_tape_step(const lode_tape *t);
-/* A fresh stream for the next random call of this step: purpose's index = step, position range by a
-   counter that recomputation replays. */
+/* A fresh stream for the next random call of this step: purpose's index = step; the n-th call with
+   this purpose starts at position n * 2^40. Recomputation replays the counting; set_step and reset
+   begin it again. */
 LODE_API lode_rng lode_tape_next_rng(lode_tape *t, lode_rng_purpose purpose);
 
 /* Vars from tensors; the tape retains them. `grad_slot` (may be NULL): where backward accumulates;
- *grad_slot is NULL for "absent" and becomes a tensor the slot's owner releases. */
+   *grad_slot is NULL for "absent" (and stays so when nothing flowed to the leaf) and becomes a
+   tensor the slot's owner releases. The first gradient moves in, later ones are added in place,
+   over several leaves of one slot and several backwards alike. Only float tensors on TRAIN tapes
+   require gradients. */
 LODE_API lode_var *lode_tape_constant(lode_tape *t, lode_tensor *value);
 LODE_API lode_var *lode_tape_leaf(lode_tape *t, lode_tensor *value, lode_tensor **grad_slot);
 /* Same value, no gradient: sg(x). */
 LODE_API lode_var *lode_detach(lode_tape *t, lode_var *x);
 /* Keep v->grad after backward although v is no leaf. */
 LODE_API void lode_retain_grad(lode_var *v);
-/* Keep v->value past its scope (and past reset: release the returned tensor yourself). */
+/* Keep v->value past its scope and backward (and, as the returned tensor, past reset: release it
+   yourself). NULL when there is none. */
 LODE_API lode_tensor *lode_take_value(lode_var *v);
 
-/* Records and runs `op` on x[0..n_x). Entries of x may be NULL where the op allows; otherwise a
-   NULL means "something failed before" and NULL comes back. Params are copied. */
+/* v->value is not needed any more by forward code; backward keeps what it needs. */
+LODE_API void lode_forget(lode_var *v);
+
+/* Records and runs `op` on x[0..n_x). Optional inputs (from op->n_required on) may be NULL or left
+   off; any other NULL means "something failed before" and NULL comes back. The call sees
+   op->n_inputs inputs. Params are copied. */
 LODE_API lode_var *lode_apply(lode_tape *t, const lode_op *op, lode_var *const *x, int n_x,
                               const void *params);
-/* Like lode_apply when NULL inputs are legal (optional inputs): checks op->n_required only. */
 
 typedef struct lode_scope {
     int first_var;
@@ -75,23 +99,27 @@ typedef struct lode_scope {
 LODE_API lode_scope lode_tape_enter(lode_tape *t, const char *label);
 /* Forgets what was made since, except `result` (which may be NULL), and returns it. */
 LODE_API lode_var *lode_tape_leave(lode_tape *t, lode_scope s, lode_var *result);
+/* The same without leaving; `s` moves on to `result`. */
+LODE_API void lode_tape_trim(lode_tape *t, lode_scope *s, lode_var *result);
 LODE_API const char *lode_tape_label(const lode_tape *t);
 
 /* Recomputation (checkpointing): runs body on x without remembering, and again, remembering, in
    backward. Same bits: rng streams are replayed, running statistics are not touched twice. body
-   must be a pure function of ctx and x; ctx must live until backward. In EVAL and TRACE it just
-   runs body. */
+   must be a pure function of ctx and x; ctx must live until backward. Parameters are used inside
+   through lode_tape_leaf and their slots. Regions may nest. In EVAL and TRACE it just runs body. */
 typedef lode_var *(*lode_region_body)(lode_tape *t, void *ctx, lode_var *const *x, int n_x);
 LODE_API lode_var *lode_recompute(lode_tape *t, lode_region_body body, void *ctx,
                                   lode_var *const *x, int n_x);
 
 /* dloss/d(everything that requires it); loss must have one element; its own gradient is `scale`.
-   Each kept activation is freed as soon as its node is done. The recorded graph is consumed. */
+   Each kept activation is freed as soon as its node is done. The recorded graph is consumed, all of
+   it: add losses up before. New calls may be recorded afterwards. */
 LODE_API lode_status lode_backward(lode_tape *t, lode_var *loss, double scale);
 /* From a given gradient of `y` instead of a scalar. */
 LODE_API lode_status lode_backward_from(lode_tape *t, lode_var *y, const lode_tensor *dy);
 
-/* After each call, fail with LODE_ERR_NUMERIC naming op and label when the output is not finite. */
+/* After each call, fail with LODE_ERR_NUMERIC naming op and label when the output is not finite; in
+   backward, when a gradient is not. Off at first; stays over resets. */
 LODE_API void lode_tape_check_finite(lode_tape *t, bool on);
 
 /* ---- the trace: what a TRACE tape recorded ---- */
@@ -105,7 +133,11 @@ typedef struct lode_trace_call {
 } lode_trace_call;
 LODE_API int lode_trace_n(const lode_tape *t);
 LODE_API const lode_trace_call *lode_trace_get(const lode_tape *t, int i);
-/* Order in which values come alive and die, for peak memory: id of each value freed after call i
-   are those whose last use is i. */
+/* Index of the last call that reads a value, directly or through a view of it: the value may be
+   freed after that call. For a result nobody read the call that made it, for an input nobody read
+   -1. */
 LODE_API int lode_trace_last_use(const lode_tape *t, int value_id);
+/* Value ids run from 0 to n - 1: given tensors (one id however often given) and results. */
+LODE_API int lode_trace_n_values(const lode_tape *t);
+LODE_API int lode_trace_id(const lode_var *v);
 #endif
