@@ -7,14 +7,17 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* A key that stands twice in an object is an error. */
 LODE_API lode_status lode_json_read(const char *path, json_t **out); /* json_decref */
 LODE_API lode_status lode_json_parse(const char *text, const char *name, json_t **out);
-/* Atomic, indented by 2, keys in insertion order, a final newline. */
+/* Atomic, indented by 2, keys in insertion order, a final newline. A double is written with as few
+   digits as read back to the same bits. */
 LODE_API lode_status lode_json_write(const char *path, const json_t *value);
-/* One line, compact; lode_free. Doubles keep 17 digits. */
+/* One line, compact, doubles exact; lode_free. */
 LODE_API char *lode_json_line(const json_t *value);
 
-/* Typed member access; the message says which key of which `what` was wrong or missing. */
+/* Typed member access; the message says which key of which `what` was wrong or missing
+   (LODE_ERR_DATA). */
 LODE_API lode_status lode_json_get_int(const json_t *o, const char *key, const char *what,
                                        int64_t *out);
 LODE_API lode_status lode_json_get_f64(const json_t *o, const char *key, const char *what,
