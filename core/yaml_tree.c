@@ -269,6 +269,12 @@ static const char *yaml_path_part(const char *path, char part[YAML_PATH_PART]) {
     return path[n + 1] == '\0' ? NULL : path + n + 1;
 }
 
+static bool yaml_is_path(const char *path) {
+    char part[YAML_PATH_PART];
+    while (path != NULL && *path != '\0') path = yaml_path_part(path, part);
+    return path != NULL;
+}
+
 /* The item a part names in a list: "0", "1", ..., or -1. */
 static int yaml_list_index(const lode_yaml *list, const char *part) {
     int i = 0;
@@ -347,12 +353,12 @@ lode_status yaml_put(lode_yaml *root, const char *dotted, lode_yaml *value) {
     lode_status status = LODE_OK;
     lode_yaml *node = root;
     if (value == NULL) return LODE_ERR_NO_MEMORY;
+    if (dotted[0] == '\0' || !yaml_is_path(dotted)) { /* before anything is made */
+        status = LODE_FAIL(LODE_ERR_CONFIG, "`%s` is not a path such as train.lr", dotted);
+        goto done;
+    }
     for (const char *rest = dotted;;) {
         rest = yaml_path_part(rest, part);
-        if (rest == NULL) {
-            status = LODE_FAIL(LODE_ERR_CONFIG, "`%s` is not a path such as train.lr", dotted);
-            goto done;
-        }
         if (node->kind == LODE_YAML_SCALAR) {
             status = lode_yaml_fail(node, "is no section, so nothing can be set below it");
             goto done;
