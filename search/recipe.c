@@ -1,0 +1,160 @@
+/* recipe.c: reads the sections of a recipe through the option tables of the rooms below. */
+#include "search/recipe.h"
+
+#include "core/memory.h"
+
+#include <stddef.h>
+#include <string.h>
+
+typedef struct recipe_top {
+    int64_t seed, threads;
+    const char *providers, *name, *output;
+} recipe_top;
+
+static const lode_option top_rows[] = {
+    {"name", LODE_OPT_STRING, offsetof(recipe_top, name), NULL, 0, 0, NULL,
+     "what the recipe calls itself"},
+    {"seed", LODE_OPT_INT, offsetof(recipe_top, seed), "1", 0, 9007199254740992.0, NULL,
+     "the one seed of everything random"},
+    {"threads", LODE_OPT_INT, offsetof(recipe_top, threads), "0", 0, 1024, NULL,
+     "threads; 0 means one per core"},
+    {"providers", LODE_OPT_STRING, offsetof(recipe_top, providers), NULL, 0, 0, NULL,
+     "kernel providers allowed, by preference (native,onednn,reference)"},
+};
+static const lode_option_table top_table = {"", top_rows, 4};
+
+static const lode_option output_rows[] = {
+    {"directory", LODE_OPT_STRING, offsetof(recipe_top, output), NULL, 0, 0, NULL,
+     "run directory (-o overrides)"},
+};
+static const lode_option_table output_table = {"output", output_rows, 1};
+
+static const lode_option cost_rows[] = {
+    {"table", LODE_OPT_STRING, offsetof(lode_cost_options, table), NULL, 0, 0, NULL,
+     "file of a measured table (lode cost build); without it this machine is measured first"},
+    {"in_loss", LODE_OPT_STRING_LIST, offsetof(lode_cost_options, in_loss), "[latency_ms]", 0, 0,
+     NULL, "costs whose expectation enters the architecture loss"},
+};
+static const lode_option_table cost_table = {"cost", cost_rows, 2};
+
+static const lode_option search_rows[] = {
+    {"searcher", LODE_OPT_STRING, offsetof(lode_search_options, searcher), "policy", 0, 0, NULL,
+     "who proposes architectures: policy (the trained distribution), random, evolution"},
+    {"trials", LODE_OPT_INT, offsetof(lode_search_options, trials), "16", 1, 1e6, NULL,
+     "feasible architectures evaluated per target"},
+    {"evaluator", LODE_OPT_STRING, offsetof(lode_search_options, evaluator), "supernet", 0, 0, NULL,
+     "who judges them: supernet (inherited weights), train (short training), none"},
+    {"recalibrate", LODE_OPT_INT, offsetof(lode_search_options, recalibrate), "2000", 1, 1e7,
+     "images", "training images that recalibrate batch norm of a path"},
+    {"eval_batches", LODE_OPT_INT, offsetof(lode_search_options, eval_batches), "0", 0, 1e7,
+     "batches", "of the valid split per evaluation; 0 means all"},
+    {"eval_epochs", LODE_OPT_F64, offsetof(lode_search_options, eval_epochs), "1", 0, 10000,
+     "epochs", "length of the evaluator's short training"},
+    {"targets", LODE_OPT_STRING_LIST, offsetof(lode_search_options, targets), "[]", 0, 0, NULL,
+     "hard limits, one final search each: latency_ms<=5, or latency_ms<=0.6*baseline"},
+    {"baselines", LODE_OPT_STRING_LIST, offsetof(lode_search_options, baselines), "[]", 0, 0, NULL,
+     "networks trained beside the found ones: name=architecture"},
+    {"keep", LODE_OPT_INT, offsetof(lode_search_options, keep), "1", 1, 1000, NULL,
+     "final networks per target"},
+    {"retrain", LODE_OPT_ENUM, offsetof(lode_search_options, retrain), "scratch", 0, 0,
+     "scratch|inherit|none", "how final networks get their weights"},
+    {"measure_rounds", LODE_OPT_INT, offsetof(lode_search_options, measure_rounds), "100", 3, 1e6,
+     NULL, "timed passes of each final network"},
+};
+static const lode_option_table search_table = {"search", search_rows,
+                                               (int)(sizeof search_rows / sizeof *search_rows)};
+
+static lode_status recipe_read_strategy(lode_recipe *r) {
+    if (r->supernet.epochs <= 0) return LODE_OK;
+    LODE_TRY(
+        lode_strategy_find(r->supernet.strategy ? r->supernet.strategy : "gumbel", &r->strategy));
+    return lode_strategy_options_read(r->config, r->strategy, &r->strategy_options);
+}
+
+static lode_status recipe_read_searcher(lode_recipe *r) {
+    LODE_TRY(lode_searcher_find(r->search.searcher, &r->searcher));
+    if (!r->searcher->options) return LODE_OK;
+    r->searcher_options = lode_calloc(1, r->searcher->options_size);
+    if (!r->searcher_options) return LODE_ERR_NO_MEMORY;
+    return lode_config_read(r->config, r->searcher->options, r->searcher_options);
+}
+
+static lode_status recipe_check(const lode_recipe *r) {
+    static const char *const evaluators[] = {"supernet", "train", "none"};
+    bool known = false;
+    for (int i = 0; i < 3; i++) known = known || strcmp(r->search.evaluator, evaluators[i]) == 0;
+    if (!known)
+        return LODE_FAIL(LODE_ERR_CONFIG, "search.evaluator: \"%s\", want supernet, train or none",
+                         r->search.evaluator);
+    if (!r->strategy && strcmp(r->search.evaluator, "supernet") == 0)
+        return LODE_FAIL(LODE_ERR_CONFIG,
+                         "search.evaluator is supernet, but supernet.epochs is 0: train one, or "
+                         "choose train or none");
+    if (!r->strategy && r->search.retrain == LODE_RETRAIN_INHERIT)
+        return LODE_FAIL(LODE_ERR_CONFIG,
+                         "search.retrain is inherit, but supernet.epochs is 0: there is nothing to "
+                         "inherit");
+    return LODE_OK;
+}
+
+static lode_status recipe_read(lode_recipe *r) {
+    recipe_top top = {0};
+    LODE_TRY(lode_config_read(r->config, &top_table, &top));
+    LODE_TRY(lode_config_read(r->config, &output_table, &top));
+    r->seed = (uint64_t)top.seed;
+    r->threads = (int)top.threads;
+    r->providers = top.providers;
+    r->output = top.output;
+    LODE_TRY(lode_data_options_read(r->config, &r->data));
+    LODE_TRY(lode_config_read(r->config, &lode_space_option_table, &r->space));
+    LODE_TRY(lode_config_read(r->config, &lode_supernet_train_option_table, &r->supernet));
+    LODE_TRY(lode_config_read(r->config, &lode_train_option_table, &r->train));
+    LODE_TRY(lode_config_read(r->config, &cost_table, &r->cost));
+    LODE_TRY(lode_config_read(r->config, &lode_profile_option_table, &r->build));
+    LODE_TRY(lode_config_read(r->config, &search_table, &r->search));
+    LODE_TRY(recipe_read_strategy(r));
+    LODE_TRY(recipe_read_searcher(r));
+    LODE_TRY(lode_config_finish(r->config));
+    r->build.seed = r->seed;
+    return recipe_check(r);
+}
+
+lode_status lode_recipe_load(const char *path, const char *const *sets, int n_sets,
+                             lode_recipe **out) {
+    *out = NULL;
+    lode_status status = LODE_OK;
+    lode_recipe *r = LODE_NEW(lode_recipe);
+    if (!r) return LODE_ERR_NO_MEMORY;
+    LODE_GOTO(lode_config_load(path, &r->config));
+    for (int i = 0; i < n_sets; i++) LODE_GOTO(lode_config_set(r->config, sets[i]));
+    LODE_GOTO(recipe_read(r));
+    *out = r;
+    r = NULL;
+done:
+    lode_recipe_destroy(r);
+    return status;
+}
+
+void lode_recipe_destroy(lode_recipe *r) {
+    if (!r) return;
+    lode_data_options_deinit(&r->data);
+    lode_free(r->strategy_options);
+    lode_free(r->searcher_options);
+    lode_config_destroy(r->config);
+    lode_free(r);
+}
+
+char *lode_recipe_text(const lode_recipe *r) { return lode_config_dump(r->config); }
+
+const lode_option_table *const *lode_recipe_tables(void) {
+    static const lode_option_table *const tables[] = {&top_table,
+                                                      &lode_space_option_table,
+                                                      &lode_supernet_train_option_table,
+                                                      &lode_train_option_table,
+                                                      &cost_table,
+                                                      &lode_profile_option_table,
+                                                      &search_table,
+                                                      &output_table,
+                                                      NULL};
+    return tables;
+}

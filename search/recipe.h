@@ -1,0 +1,67 @@
+/* recipe.h: a recipe, read whole and checked before any work begins.
+
+   Sections: top level (seed, threads, providers), data, space, supernet (how the supernet is
+   trained), train (how final networks are trained), arch (the strategy's own options), cost,
+   search, output. Every key is described by the option table of the module that reads it; unknown
+   keys are errors with line and nearest name. */
+#ifndef LODE_SEARCH_RECIPE_H
+#define LODE_SEARCH_RECIPE_H
+#include "data/data.h"
+#include "hwcost/profile.h"
+#include "search/searcher.h"
+#include "train/strategy.h"
+#include "train/trainer.h"
+
+typedef enum lode_retrain {
+    LODE_RETRAIN_SCRATCH,
+    LODE_RETRAIN_INHERIT,
+    LODE_RETRAIN_NONE
+} lode_retrain;
+
+typedef struct lode_cost_options {
+    const char *table;        /* file of a measured table; NULL: measured into the run directory */
+    lode_string_list in_loss; /* costs the strategy's loss sees */
+} lode_cost_options;
+
+typedef struct lode_search_options {
+    const char *searcher;
+    int64_t trials;             /* architectures evaluated per target */
+    const char *evaluator;      /* "supernet", "train", "none" */
+    int64_t recalibrate;        /* images for BN recalibration */
+    int64_t eval_batches;       /* of the valid split per evaluation; 0: all */
+    double eval_epochs;         /* evaluator train: epochs of the short training */
+    lode_string_list targets;   /* "latency_ms<=5", "latency_ms<=0.6*baseline" */
+    lode_string_list baselines; /* "name=architecture" */
+    int64_t keep;               /* finalists per target */
+    int retrain;                /* lode_retrain */
+    int64_t measure_rounds;     /* timed passes of each final network */
+} lode_search_options;
+
+typedef struct lode_recipe {
+    lode_config *config;
+    uint64_t seed;
+    int threads;
+    const char *providers; /* NULL: all */
+    lode_data_options data;
+    lode_space_options space;
+    lode_train_options supernet, train;
+    const lode_strategy_plugin *strategy; /* NULL: no supernet is trained */
+    void *strategy_options;
+    lode_cost_options cost;
+    lode_profile_options build;
+    lode_search_options search;
+    const lode_searcher *searcher;
+    void *searcher_options;
+    const char *output; /* directory, may be NULL */
+} lode_recipe;
+
+/* path NULL: defaults only. sets: --set assignments, applied in order. */
+LODE_API lode_status lode_recipe_load(const char *path, const char *const *sets, int n_sets,
+                                      lode_recipe **out);
+LODE_API void lode_recipe_destroy(lode_recipe *r);
+/* The resolved recipe as YAML; lode_free. */
+LODE_API char *lode_recipe_text(const lode_recipe *r);
+
+/* Every option table a recipe may hold, for help and manual. NULL-terminated. */
+LODE_API const lode_option_table *const *lode_recipe_tables(void);
+#endif

@@ -1,0 +1,275 @@
+/* run.c: opens everything a recipe names, walks the phases, keeps run.json, gathers the results. */
+#include "search/run.h"
+
+#include "core/json.h"
+#include "core/memory.h"
+#include "core/parallel.h"
+#include "core/platform.h"
+#include "lode_build.h"
+#include "search/run_internal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+char *run_path(const run *r, const char *relative) {
+    return lode_path_join(r->directory, relative);
+}
+
+lode_status run_write_status(const run *r, const char *status_text, const char *phase) {
+    lode_cpu cpu = lode_cpu_get();
+    char now[32];
+    lode_timestamp(now);
+    char *path = run_path(r, "run.json");
+    json_t *o =
+        json_pack("{s:s, s:s, s:s, s:s, s:s, s:i, s:I, s:s, s:s}", "status", status_text, "phase",
+                  phase, "version", LODE_VERSION, "compiler", LODE_BUILD_COMPILER, "cpu", cpu.name,
+                  "threads", lode_get_threads(), "seed", (json_int_t)r->recipe->seed, "space",
+                  r->recipe->space.name, "updated", now);
+    lode_status status = path && o ? LODE_OK : LODE_ERR_NO_MEMORY;
+    if (status == LODE_OK) status = lode_json_write(path, o);
+    json_decref(o);
+    lode_free(path);
+    return status;
+}
+
+/* A fresh run needs a directory without one; a resumed one needs the same recipe. */
+static lode_status run_prepare_directory(const run *r) {
+    lode_status status = LODE_OK;
+    void *old = NULL;
+    size_t n = 0;
+    char *recipe_path = run_path(r, "recipe.yaml"), *text = lode_recipe_text(r->recipe);
+    LODE_GOTO(recipe_path && text ? LODE_OK : LODE_ERR_NO_MEMORY);
+    LODE_GOTO(lode_make_directories(r->directory));
+    bool exists = lode_file_exists(recipe_path);
+    if (exists && !r->resume)
+        LODE_GOTO(LODE_FAIL(LODE_ERR_CONFIG,
+                            "%s already holds a run: go on with --resume, or choose another "
+                            "directory with -o",
+                            r->directory));
+    if (exists) {
+        LODE_GOTO(lode_file_read(recipe_path, &old, &n));
+        if (strcmp(old, text) != 0)
+            LODE_GOTO(LODE_FAIL(LODE_ERR_CONFIG,
+                                "%s was made with another recipe (compare it with the one given); "
+                                "use the same options to resume, or another directory",
+                                recipe_path));
+    } else
+        LODE_GOTO(lode_file_write_atomic(recipe_path, text, strlen(text)));
+done:
+    lode_free(old);
+    lode_free(text);
+    lode_free(recipe_path);
+    return status;
+}
+
+static lode_status run_fit_space(const run *r, lode_space_options *o) {
+    int channels = 0, height = 0, width = 0;
+    *o = r->recipe->space;
+    lode_data_input(r->data, &channels, &height, &width);
+    if (height != width)
+        return LODE_FAIL(LODE_ERR_CONFIG,
+                         "data: images are %dx%d, networks want squares: set "
+                         "data.size",
+                         height, width);
+    if (o->classes == 0) o->classes = lode_data_n_classes(r->data);
+    if (o->channels == 0) o->channels = channels;
+    if (o->size == 0) o->size = height;
+    return LODE_OK;
+}
+
+static lode_status run_open(run *r) {
+    lode_space_options space;
+    lode_dispatch_options dispatch = {.providers = r->recipe->providers};
+    char *study = NULL;
+    lode_status status = LODE_OK;
+    lode_set_threads(r->recipe->threads);
+    LODE_GOTO(lode_data_open(&r->recipe->data, r->recipe->seed, &r->data));
+    LODE_GOTO(run_fit_space(r, &space));
+    LODE_GOTO(lode_space_load(&space, &r->space));
+    LODE_GOTO(lode_supernet_create(r->space, NULL, LODE_F32, r->recipe->seed, &r->net));
+    LODE_GOTO(lode_dispatch_create(&dispatch, &r->dispatch));
+    LODE_GOTO(run_prepare_directory(r));
+    study = run_path(r, "study.db");
+    LODE_GOTO(study ? LODE_OK : LODE_ERR_NO_MEMORY);
+    LODE_GOTO(lode_study_open(study, r->space, r->recipe->seed, &r->study));
+done:
+    lode_free(study);
+    return status;
+}
+
+static void run_close(run *r) {
+    lode_study_close(r->study);
+    lode_strategy_destroy(r->strategy);
+    for (int i = 0; i < r->n_costs; i++) lode_cost_close(r->cost[i]);
+    lode_supernet_destroy(r->net);
+    lode_space_release(r->space);
+    lode_dispatch_destroy(r->dispatch);
+    lode_data_close(r->data);
+}
+
+/* "name=architecture" -> subnets/name */
+static lode_status run_baselines(run *r) {
+    const lode_string_list *b = &r->recipe->search.baselines;
+    for (int i = 0; i < b->n; i++) {
+        lode_arch arch;
+        char name[64];
+        const char *equals = strchr(b->v[i], '=');
+        size_t n = equals ? (size_t)(equals - b->v[i]) : 0;
+        if (n == 0 || n >= sizeof name)
+            return LODE_FAIL(LODE_ERR_CONFIG, "search.baselines: \"%s\": want name=architecture",
+                             b->v[i]);
+        memcpy(name, b->v[i], n);
+        name[n] = '\0';
+        LODE_TRY(lode_arch_parse(r->space, equals + 1, &arch));
+        LODE_TRY(run_finalist(r, name, "baseline", "", &arch));
+    }
+    return LODE_OK;
+}
+
+static lode_status run_phases(run *r) {
+    LODE_TRY(run_open_costs(r));
+    LODE_TRY(run_resolve_targets(r));
+    LODE_TRY(run_train_supernet(r));
+    LODE_TRY(run_baselines(r));
+    for (int i = 0; i < r->n_targets; i++) LODE_TRY(run_search_target(r, &r->target[i]));
+    return r->n_targets == 0 ? run_search_target(r, NULL) : LODE_OK;
+}
+
+/* ---- results ---- */
+
+void lode_run_result_deinit(lode_run_result *r) {
+    for (int i = 0; i < r->n; i++) lode_free(r->network[i].arch);
+    lode_free(r->network);
+    memset(r, 0, sizeof *r);
+}
+
+static double run_json_number(const json_t *o, const char *key) {
+    const json_t *v = json_object_get(o, key);
+    return json_is_number(v) ? json_number_value(v) : -1;
+}
+
+static lode_status run_read_network(const char *path, lode_run_network *out) {
+    json_t *root = NULL;
+    const char *text = NULL;
+    lode_status status = LODE_OK;
+    LODE_GOTO(lode_json_read(path, &root));
+    LODE_GOTO(lode_json_get_string(root, "name", path, &text));
+    snprintf(out->name, sizeof out->name, "%s", text);
+    LODE_GOTO(lode_json_get_string(root, "role", path, &text));
+    snprintf(out->role, sizeof out->role, "%s", text);
+    LODE_GOTO(lode_json_get_string(root, "target", path, &text));
+    snprintf(out->target, sizeof out->target, "%s", text);
+    LODE_GOTO(lode_json_get_string(json_object_get(root, "arch"), "text", path, &text));
+    out->arch = lode_strdup(text);
+    LODE_GOTO(out->arch ? LODE_OK : LODE_ERR_NO_MEMORY);
+    const json_t *latency = json_object_get(json_object_get(root, "cost"), "latency_ms");
+    out->accuracy = run_json_number(root, "accuracy");
+    out->accuracy_supernet = run_json_number(root, "accuracy_supernet");
+    out->accuracy_unrecalibrated = run_json_number(root, "accuracy_supernet_unrecalibrated");
+    out->latency_predicted = run_json_number(latency, "predicted");
+    out->latency_measured = run_json_number(latency, "measured");
+    out->macs = run_json_number(root, "macs");
+    out->params = run_json_number(root, "params");
+done:
+    json_decref(root);
+    return status;
+}
+
+static void run_mark_front(lode_run_result *r) {
+    for (int i = 0; i < r->n; i++) {
+        lode_run_network *a = &r->network[i];
+        a->on_front = true;
+        for (int j = 0; j < r->n; j++) {
+            const lode_run_network *b = &r->network[j];
+            bool no_worse =
+                b->accuracy >= a->accuracy && b->latency_measured <= a->latency_measured;
+            bool better = b->accuracy > a->accuracy || b->latency_measured < a->latency_measured;
+            if (no_worse && better) a->on_front = false;
+        }
+    }
+}
+
+/* Baselines first, then by name. */
+static void run_sort(lode_run_result *r) {
+    for (int i = 1; i < r->n; i++)
+        for (int j = i; j > 0; j--) {
+            lode_run_network *a = &r->network[j - 1], *b = &r->network[j];
+            int a_base = strcmp(a->role, "baseline") == 0,
+                b_base = strcmp(b->role, "baseline") == 0;
+            if (b_base <= a_base) break;
+            lode_run_network t = *a;
+            *a = *b;
+            *b = t;
+        }
+}
+
+lode_status lode_run_read_results(const char *directory, lode_run_result *result) {
+    memset(result, 0, sizeof *result);
+    lode_status status = LODE_OK;
+    char **names = NULL;
+    int64_t n = 0;
+    char *subnets = lode_path_join(directory, "subnets");
+    if (!subnets) return LODE_ERR_NO_MEMORY;
+    if (!lode_is_directory(subnets)) goto done;
+    LODE_GOTO(lode_list_directory(subnets, &names, &n));
+    result->network = LODE_NEW_ARRAY(lode_run_network, n + 1);
+    LODE_GOTO(result->network ? LODE_OK : LODE_ERR_NO_MEMORY);
+    for (int64_t i = 0; i < n; i++) {
+        char *path = lode_format("%s/%s/result.json", subnets, names[i]);
+        LODE_GOTO(path ? LODE_OK : LODE_ERR_NO_MEMORY);
+        if (lode_file_exists(path)) status = run_read_network(path, &result->network[result->n++]);
+        lode_free(path);
+        LODE_GOTO(status);
+    }
+    run_sort(result);
+    run_mark_front(result);
+done:
+    lode_names_free(names, n);
+    lode_free(subnets);
+    if (status != LODE_OK) lode_run_result_deinit(result);
+    return status;
+}
+
+static lode_status run_write_pareto(const run *r, const lode_run_result *result) {
+    lode_text csv = {0};
+    char *path = run_path(r, "pareto.csv");
+    lode_text_add(&csv, "name,role,accuracy,latency_ms_predicted,latency_ms_measured,macs,params,"
+                        "on_front,arch\n");
+    for (int i = 0; i < result->n; i++) {
+        const lode_run_network *n = &result->network[i];
+        lode_text_add(&csv, "%s,%s,%.6f,%.6g,%.6g,%.0f,%.0f,%d,\"%s\"\n", n->name, n->role,
+                      n->accuracy, n->latency_predicted, n->latency_measured, n->macs, n->params,
+                      n->on_front, n->arch);
+    }
+    lode_status status = path ? lode_text_status(&csv) : LODE_ERR_NO_MEMORY;
+    if (status == LODE_OK) status = lode_file_write_atomic(path, csv.s, csv.length);
+    lode_text_deinit(&csv);
+    lode_free(path);
+    return status;
+}
+
+lode_status lode_search_run(const lode_run_setup *setup, lode_run_result *result) {
+    run r = {.recipe = setup->recipe,
+             .directory = setup->directory,
+             .progress = setup->progress,
+             .resume = setup->resume};
+    double start = lode_clock();
+    lode_status status = LODE_OK;
+    memset(result, 0, sizeof *result);
+    LODE_GOTO(run_open(&r));
+    LODE_GOTO(run_phases(&r));
+    LODE_GOTO(lode_run_read_results(setup->directory, result));
+    LODE_GOTO(run_write_pareto(&r, result));
+    LODE_GOTO(run_write_status(&r, "done", ""));
+    result->seconds = lode_clock() - start;
+done:
+    if (status != LODE_OK && r.study) {
+        /* The story of the failure outlives the status file's own possible failure. */
+        char story[1024];
+        snprintf(story, sizeof story, "%s", lode_last_error());
+        run_write_status(&r, status == LODE_ERR_STOPPED ? "stopped" : "failed", "");
+        LODE_FAIL(status, "%s", story);
+    }
+    run_close(&r);
+    return status;
+}

@@ -1,0 +1,46 @@
+/* run.h: the main job: everything a recipe says, from data to extracted, trained and measured
+   networks, in one directory, resumable at any moment.
+
+   Phases: (1) the cost table is read or measured; (2) the supernet is trained by its strategy; (3)
+   for each target, proposals are admitted, evaluated and journaled in study.db, the best become
+   finalists; (4) each finalist and baseline is extracted, trained, tested and measured. A phase
+   whose result is on disk is not done again. */
+#ifndef LODE_SEARCH_RUN_H
+#define LODE_SEARCH_RUN_H
+#include "search/recipe.h"
+
+typedef struct lode_run_setup {
+    const lode_recipe *recipe;
+    const char *directory;
+    bool resume; /* go on with what the directory holds; otherwise it must be new or empty of a run
+                  */
+    const lode_progress *progress;
+} lode_run_setup;
+
+/* One final network, as its result.json says. */
+typedef struct lode_run_network {
+    char name[64];
+    char role[16];                  /* "baseline", "found", "uniform" */
+    char *arch;                     /* text */
+    double accuracy;                /* test */
+    double accuracy_supernet;       /* inherited weights after BN recalibration; < 0: no supernet */
+    double accuracy_unrecalibrated; /* the same before it; < 0: no supernet */
+    double latency_predicted, latency_measured; /* ms; < 0: unknown */
+    double macs, params;
+    char target[96]; /* the limit it was found for, "" otherwise */
+    bool on_front;   /* no other network is both more accurate and faster (measured) */
+} lode_run_network;
+
+typedef struct lode_run_result {
+    int n;
+    lode_run_network *network; /* baselines first */
+    double seconds;            /* of this call */
+} lode_run_result;
+LODE_API void lode_run_result_deinit(lode_run_result *r);
+
+/* LODE_ERR_INFEASIBLE: a target lies below what the space can reach (the message says what it can).
+   LODE_ERR_STOPPED: stopped on request; resume goes on. */
+LODE_API lode_status lode_search_run(const lode_run_setup *setup, lode_run_result *result);
+/* The results of a finished or unfinished run directory. */
+LODE_API lode_status lode_run_read_results(const char *directory, lode_run_result *result);
+#endif

@@ -1,0 +1,362 @@
+/* run_phases.c: costs, targets, supernet training and the search for each target. */
+#include "core/json.h"
+#include "core/memory.h"
+#include "core/platform.h"
+#include "search/run_internal.h"
+#include "train/evaluate.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- costs ---- */
+
+static lode_status run_measure_table(run *r, const char *path) {
+    lode_table *table = NULL;
+    lode_status status = LODE_OK;
+    LODE_GOTO(lode_profile_space(r->net, r->dispatch, &r->recipe->build, r->progress, &table));
+    LODE_GOTO(lode_table_write(table, path));
+done:
+    lode_table_destroy(table);
+    return status;
+}
+
+lode_status run_open_costs(run *r) {
+    lode_status status = LODE_OK;
+    char *path =
+        r->recipe->cost.table ? lode_strdup(r->recipe->cost.table) : run_path(r, "latency_ms.json");
+    char *spec = path ? lode_format("latency_ms=%s", path) : NULL;
+    LODE_GOTO(spec ? LODE_OK : LODE_ERR_NO_MEMORY);
+    if (!r->recipe->cost.table && !lode_file_exists(path)) {
+        LODE_GOTO(run_write_status(r, "running", "measure"));
+        LODE_GOTO(run_measure_table(r, path));
+    }
+    LODE_GOTO(lode_cost_open(spec, r->net, 0, &r->cost[0]));
+    r->n_costs = 1;
+    LODE_GOTO(lode_cost_open("macs", r->net, 1, &r->cost[1]));
+    r->n_costs = 2;
+    LODE_GOTO(lode_cost_open("params", r->net, 1, &r->cost[2]));
+    r->n_costs = 3;
+done:
+    lode_free(spec);
+    lode_free(path);
+    return status;
+}
+
+static lode_cost *run_find_cost(const run *r, const char *name) {
+    for (int i = 0; i < r->n_costs; i++)
+        if (strcmp(lode_cost_name(r->cost[i]), name) == 0) return r->cost[i];
+    LODE_FAIL(LODE_ERR_CONFIG, "no cost \"%s\" here; there are latency_ms, macs and params", name);
+    return NULL;
+}
+
+/* ---- targets ---- */
+
+/* "latency_ms<=0.6*baseline": a share of the first baseline's cost. */
+static lode_status run_resolve_target(run *r, const char *text, run_target *out) {
+    char plain[96];
+    const char *star = strstr(text, "*baseline");
+    size_t n = star ? (size_t)(star - text) : strlen(text);
+    if (n >= sizeof plain || (star && star[9] != '\0'))
+        return LODE_FAIL(LODE_ERR_CONFIG, "search.targets: \"%s\": want NAME<=NUMBER[*baseline]",
+                         text);
+    memcpy(plain, text, n);
+    plain[n] = '\0';
+    LODE_TRY(lode_target_parse(plain, &out->target));
+    lode_cost *cost = run_find_cost(r, out->target.name);
+    if (!cost) return lode_error_context("search.targets: \"%s\"", text);
+    if (star) {
+        lode_arch arch;
+        double base = 0;
+        const lode_string_list *b = &r->recipe->search.baselines;
+        const char *equals = b->n ? strchr(b->v[0], '=') : NULL;
+        if (!equals)
+            return LODE_FAIL(LODE_ERR_CONFIG,
+                             "search.targets: \"%s\" needs search.baselines: [name=architecture]",
+                             text);
+        LODE_TRY(lode_arch_parse(r->space, equals + 1, &arch));
+        LODE_TRY(lode_cost_hard(cost, &arch, &base));
+        out->target.limit *= base;
+    }
+    double min = 0, max = 0;
+    bool exact = false;
+    LODE_TRY(lode_cost_range(cost, &min, &max, NULL, NULL, &exact));
+    if (out->target.limit < min)
+        return LODE_FAIL(LODE_ERR_INFEASIBLE,
+                         "target \"%s\" (%.4g): the smallest %s in space %s is %s%.4g; relax the "
+                         "target or widen the space",
+                         text, out->target.limit, out->target.name, lode_space_name(r->space),
+                         exact ? "" : "about ", min);
+    snprintf(out->text, sizeof out->text, "%s<=%.5g", out->target.name, out->target.limit);
+    return LODE_OK;
+}
+
+lode_status run_resolve_targets(run *r) {
+    const lode_string_list *t = &r->recipe->search.targets;
+    if (t->n > RUN_MAX_TARGETS)
+        return LODE_FAIL(LODE_ERR_CONFIG, "search.targets: %d targets, at most %d", t->n,
+                         RUN_MAX_TARGETS);
+    for (int i = 0; i < t->n; i++) {
+        LODE_TRY(run_resolve_target(r, t->v[i], &r->target[i]));
+        snprintf(r->target[i].name, sizeof r->target[i].name, "target%d", i + 1);
+        r->n_targets++;
+    }
+    return LODE_OK;
+}
+
+/* ---- supernet ---- */
+
+static lode_status run_make_strategy(run *r) {
+    lode_cost *in_loss[RUN_MAX_COSTS];
+    const lode_string_list *names = &r->recipe->cost.in_loss;
+    if (names->n > RUN_MAX_COSTS)
+        return LODE_FAIL(LODE_ERR_CONFIG, "cost.in_loss: at most %d costs", RUN_MAX_COSTS);
+    for (int i = 0; i < names->n; i++) {
+        in_loss[i] = run_find_cost(r, names->v[i]);
+        if (!in_loss[i]) return lode_error_context("cost.in_loss");
+    }
+    lode_strategy_setup setup = {.net = r->net,
+                                 .cost = in_loss,
+                                 .n_costs = names->n,
+                                 .n_epochs = r->recipe->supernet.epochs,
+                                 .options = r->recipe->strategy_options};
+    return lode_strategy_create(r->recipe->strategy, &setup, &r->strategy);
+}
+
+lode_status run_train_supernet(run *r) {
+    if (!r->recipe->strategy) return LODE_OK;
+    lode_status status = LODE_OK;
+    lode_train_result result;
+    json_t *p = NULL;
+    char *metrics = run_path(r, "metrics.jsonl"), *checkpoint = run_path(r, "checkpoint");
+    char *probabilities = run_path(r, "probabilities.json");
+    LODE_GOTO(metrics && checkpoint && probabilities ? LODE_OK : LODE_ERR_NO_MEMORY);
+    LODE_GOTO(run_write_status(r, "running", "supernet"));
+    LODE_GOTO(run_make_strategy(r));
+    lode_train_setup setup = {.phase = "supernet",
+                              .net = r->net,
+                              .strategy = r->strategy,
+                              .data = r->data,
+                              .data_batch = r->recipe->data.batch,
+                              .workers = (int)r->recipe->data.workers,
+                              .runner = lode_dispatch_runner(r->dispatch),
+                              .options = &r->recipe->supernet,
+                              .seed = r->recipe->seed,
+                              .metrics_path = metrics,
+                              .checkpoint_directory = checkpoint,
+                              .resume = r->resume,
+                              .progress = r->progress};
+    LODE_GOTO(lode_train(&setup, &result));
+    p = lode_strategy_probabilities_json(r->strategy);
+    LODE_GOTO(p ? LODE_OK : LODE_ERR_NO_MEMORY);
+    LODE_GOTO(lode_json_write(probabilities, p));
+done:
+    json_decref(p);
+    lode_free(metrics);
+    lode_free(checkpoint);
+    lode_free(probabilities);
+    return status;
+}
+
+/* ---- evaluators ---- */
+
+typedef struct run_evaluation {
+    run *r;
+    lode_loader *calibrate, *valid;
+} run_evaluation;
+
+/* Inherited weights: recalibrate the path's batch norm, then judge on the valid split. */
+static lode_status run_evaluate_supernet(void *self, int n, lode_trial *trial) {
+    run_evaluation *e = self;
+    for (int i = 0; i < n; i++) {
+        lode_evaluation out;
+        lode_evaluate_setup setup = {.net = e->r->net,
+                                     .arch = &trial[i].arch,
+                                     .loader = e->calibrate,
+                                     .runner = lode_dispatch_runner(e->r->dispatch),
+                                     .bn = LODE_BN_RUNNING,
+                                     .progress = NULL};
+        LODE_TRY(lode_recalibrate(&setup, e->r->recipe->search.recalibrate));
+        setup.loader = e->valid;
+        setup.max_batches = e->r->recipe->search.eval_batches;
+        LODE_TRY(lode_evaluate(&setup, &out));
+        trial[i].state = LODE_TRIAL_DONE;
+        trial[i].n_objectives = 1;
+        trial[i].objective[0] = 1 - out.accuracy;
+    }
+    return LODE_OK;
+}
+
+/* A short training of its own, judged on the valid split. */
+static lode_status run_evaluate_train(void *self, int n, lode_trial *trial) {
+    run_evaluation *e = self;
+    run *r = e->r;
+    for (int i = 0; i < n; i++) {
+        lode_supernet *net = NULL;
+        lode_evaluation out = {0};
+        lode_train_result result;
+        lode_train_options options = r->recipe->train;
+        options.epochs = (int64_t)ceil(r->recipe->search.eval_epochs);
+        options.eval_split = "";
+        lode_train_setup train = {.phase = "evaluate",
+                                  .data = r->data,
+                                  .data_batch = r->recipe->data.batch,
+                                  .workers = (int)r->recipe->data.workers,
+                                  .runner = lode_dispatch_runner(r->dispatch),
+                                  .options = &options,
+                                  .seed = r->recipe->seed,
+                                  .progress = r->progress};
+        LODE_TRY(lode_supernet_create(r->space, &trial[i].arch, LODE_F32, r->recipe->seed, &net));
+        train.net = net;
+        lode_status status = lode_train(&train, &result);
+        if (status == LODE_OK) {
+            lode_evaluate_setup setup = {.net = net,
+                                         .loader = e->valid,
+                                         .runner = lode_dispatch_runner(r->dispatch),
+                                         .bn = LODE_BN_RUNNING,
+                                         .max_batches = r->recipe->search.eval_batches};
+            status = lode_evaluate(&setup, &out);
+        }
+        lode_supernet_destroy(net);
+        if (status != LODE_OK && status != LODE_ERR_NUMERIC) return status;
+        trial[i].state = status == LODE_OK ? LODE_TRIAL_DONE : LODE_TRIAL_FAILED;
+        trial[i].n_objectives = 1;
+        trial[i].objective[0] = 1 - out.accuracy;
+    }
+    return LODE_OK;
+}
+
+/* Nobody judges: proposals are taken in the order they came. */
+static lode_status run_evaluate_none(void *self, int n, lode_trial *trial) {
+    (void)self;
+    for (int i = 0; i < n; i++) {
+        trial[i].state = LODE_TRIAL_DONE;
+        trial[i].n_objectives = 1;
+        trial[i].objective[0] = 1;
+    }
+    return LODE_OK;
+}
+
+static lode_status run_make_evaluator(run_evaluation *e, lode_evaluator *out) {
+    const lode_recipe *recipe = e->r->recipe;
+    out->name = recipe->search.evaluator;
+    out->self = e;
+    if (strcmp(out->name, "none") == 0) {
+        out->evaluate = run_evaluate_none;
+        return LODE_OK;
+    }
+    bool supernet = strcmp(out->name, "supernet") == 0;
+    out->evaluate = supernet ? run_evaluate_supernet : run_evaluate_train;
+    LODE_TRY(lode_data_loader(e->r->data, "valid", LODE_DATA_EVAL, recipe->data.batch,
+                              (int)recipe->data.workers, &e->valid));
+    if (!supernet) return LODE_OK;
+    return lode_data_loader(e->r->data, "train", LODE_DATA_TRAIN, recipe->data.batch,
+                            (int)recipe->data.workers, &e->calibrate);
+}
+
+/* ---- search for one target ---- */
+
+static lode_status run_policy(void *self, lode_rng *rng, lode_arch *out) {
+    return lode_strategy_sample(self, rng, out);
+}
+
+typedef struct run_repair_state {
+    run *r;
+    lode_cost *cost;
+    double limit;
+} run_repair_state;
+
+/* Makes an architecture meet its limit: again and again the single change that saves most cost per
+   loss of log-probability, until the limit holds. */
+static lode_status run_repair(void *self, lode_arch *arch) {
+    run_repair_state *s = self;
+    double value = 0;
+    LODE_TRY(lode_cost_hard(s->cost, arch, &value));
+    while (value > s->limit) {
+        lode_arch best = *arch;
+        double best_score = 0, best_value = value;
+        for (int d = 0; d < arch->n; d++) {
+            double p[LODE_MAX_OPTIONS];
+            int n_options = lode_space_decision(s->r->space, d)->n_options;
+            for (int k = 0; k < n_options; k++) p[k] = 1;
+            if (s->r->strategy) lode_strategy_probabilities(s->r->strategy, d, p);
+            for (int k = 0; k < n_options; k++) {
+                double trial_value = 0;
+                lode_arch trial = *arch;
+                trial.option[d] = (uint8_t)k;
+                if (k == arch->option[d] || lode_space_check(s->r->space, &trial) != LODE_OK)
+                    continue;
+                LODE_TRY(lode_cost_hard(s->cost, &trial, &trial_value));
+                double loss = log(p[arch->option[d]] + 1e-12) - log(p[k] + 1e-12);
+                double score = (value - trial_value) / (fmax(loss, 0) + 0.1);
+                if (trial_value < value && score > best_score) {
+                    best_score = score;
+                    best_value = trial_value;
+                    best = trial;
+                }
+            }
+        }
+        if (best_score <= 0)
+            return LODE_FAIL(LODE_ERR_INFEASIBLE, "no single change brings %s below %.4g",
+                             lode_cost_name(s->cost), value);
+        *arch = best;
+        value = best_value;
+    }
+    lode_error_clear();
+    return LODE_OK;
+}
+
+lode_status run_search_target(run *r, const run_target *target) {
+    lode_status status = LODE_OK;
+    const lode_recipe *recipe = r->recipe;
+    run_evaluation evaluation = {.r = r};
+    lode_evaluator evaluator;
+    run_repair_state repair = {.r = r};
+    void *searcher = NULL;
+    lode_trial *best = LODE_NEW_ARRAY(lode_trial, recipe->search.keep);
+    int n = 0;
+    lode_searcher_setup searcher_setup = {.space = r->space,
+                                          .options = recipe->searcher_options,
+                                          .policy = r->strategy ? run_policy : NULL,
+                                          .policy_self = r->strategy};
+    LODE_GOTO(best ? LODE_OK : LODE_ERR_NO_MEMORY);
+    LODE_GOTO(run_write_status(r, "running", "search"));
+    LODE_GOTO(run_make_evaluator(&evaluation, &evaluator));
+    LODE_GOTO(recipe->searcher->create(&searcher_setup, &searcher));
+    lode_study_job job = {.origin = target ? target->name : "all",
+                          .searcher = recipe->searcher,
+                          .searcher_self = searcher,
+                          .evaluator = &evaluator,
+                          .cost = r->cost,
+                          .n_costs = r->n_costs,
+                          .trials = recipe->search.trials,
+                          .batch = 8,
+                          .progress = r->progress};
+    if (target) {
+        repair.cost = run_find_cost(r, target->target.name);
+        repair.limit = target->target.limit;
+        job.limit = &target->target;
+        job.n_limits = 1;
+        job.repair = run_repair;
+        job.repair_self = &repair;
+    }
+    LODE_GOTO(lode_study_run(r->study, &job));
+    LODE_GOTO(lode_study_best(r->study, job.origin, (int)recipe->search.keep, best, &n));
+    for (int i = 0; i < n; i++) {
+        char name[64];
+        const char *role = recipe->strategy ? "found" : recipe->searcher->name;
+        if (target && recipe->search.keep == 1)
+            snprintf(name, sizeof name, "%s", target->name);
+        else
+            snprintf(name, sizeof name, "%s-%d", target ? target->name : recipe->searcher->name,
+                     i + 1);
+        LODE_GOTO(run_finalist(r, name, role, target ? target->text : "", &best[i].arch));
+    }
+done:
+    if (searcher && recipe->searcher->destroy) recipe->searcher->destroy(searcher);
+    lode_loader_destroy(evaluation.calibrate);
+    lode_loader_destroy(evaluation.valid);
+    lode_free(best);
+    return status;
+}
