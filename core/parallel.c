@@ -34,6 +34,15 @@ int lode_get_threads(void) {
 #endif
 }
 
+int lode_parallel_thread(void) {
+#ifdef _OPENMP
+    /* Inside a caller's own parallel region loops run serially; any slot then is as good. */
+    return omp_get_thread_num() % lode_get_threads();
+#else
+    return 0;
+#endif
+}
+
 int64_t lode_parallel_pieces(int64_t n, int64_t grain) {
     assert(grain > 0);
     return n <= 0 ? 0 : (n - 1) / grain + 1;

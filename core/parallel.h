@@ -16,6 +16,9 @@ LODE_API int lode_get_threads(void);
 /* body(ctx, piece, begin, end): elements begin..end of piece number `piece`. */
 typedef void (*lode_parallel_body)(void *ctx, int64_t piece, int64_t begin, int64_t end);
 LODE_API void lode_parallel_for(int64_t n, int64_t grain, lode_parallel_body body, void *ctx);
+/* Within a body: which thread runs it, 0 .. lode_get_threads() - 1, to find scratch memory. Results
+   must not depend on it. 0 outside. */
+LODE_API int lode_parallel_thread(void);
 /* Number of pieces lode_parallel_for will make. */
 LODE_API int64_t lode_parallel_pieces(int64_t n, int64_t grain);
 #endif

@@ -27,6 +27,13 @@ typedef struct simd_rmsprop {
     bool eps_inside;
 } simd_rmsprop;
 
+/* A depthwise convolution of NHWC images, one image and LODE_V channels at a time. */
+enum { SIMD_DW_MAX_KERNEL = 15, SIMD_DW_MAX_STRIDE = 4 };
+typedef struct simd_dw {
+    int64_t c, h, w, oh, ow, kh, kw;
+    int64_t stride[2], pad[2], dilation[2];
+} simd_dw;
+
 typedef struct lode_simd {
     const char *name; /* "base", "avx2", "avx512" */
     int lanes;        /* LODE_V of the copy */
@@ -38,10 +45,24 @@ typedef struct lode_simd {
                     const simd_rmsprop *p);
     void (*ema)(int64_t n, float *ema, const float *w, float keep);
     double (*sum_squares)(int64_t n, const float *x);
+
+    /* Depthwise. Packed weights are [blocks][kh*kw][lanes], blocks = channels / lanes rounded up.
+       `block` says which channels; scratch has dw_scratch floats and must be zeroed by dw_begin,
+       once for any number of calls of the same kind. */
+    void (*dw_pack)(const simd_dw *d, int64_t block, const float *w, float *packed);
+    size_t (*dw_scratch)(const simd_dw *d);
+    void (*dw_begin)(const simd_dw *d, float *scratch);
+    void (*dw_forward)(const simd_dw *d, int64_t block, const float *x, const float *packed,
+                       const float *bias, float *y, float *scratch);
+    void (*dw_backward_data)(const simd_dw *d, int64_t block, const float *dy, const float *packed,
+                             float *dx, float *scratch);
+    /* partial [kh*kw][lanes] += this image's. */
+    void (*dw_backward_weights)(const simd_dw *d, int64_t block, const float *x, const float *dy,
+                                float *partial, float *scratch);
 } lode_simd;
 
 /* The copy in use: the best this processor runs, or what lode_simd_select chose. */
-const lode_simd *lode_simd_get(void);
+LODE_API const lode_simd *lode_simd_get(void);
 /* By name; LODE_ERR_NOT_FOUND when it was not built, LODE_ERR_UNSUPPORTED when this processor lacks
    it. Process-wide: for tests and benches, before other threads run. NULL: the best. */
 LODE_API lode_status lode_simd_select(const char *name);
@@ -50,6 +71,9 @@ LODE_API const char *const *lode_simd_names(void);
 
 #ifdef LODE_ISA
 #include <string.h>
+#if defined(LODE_ISA_avx512) || defined(LODE_ISA_avx2)
+#include <immintrin.h>
+#endif
 
 #define LODE_ISA_JOIN(f, isa)  f##_##isa
 #define LODE_ISA_JOIN2(f, isa) LODE_ISA_JOIN(f, isa)
@@ -81,15 +105,40 @@ static inline lode_v lode_v_zero(void) {
     return v;
 }
 static inline lode_v lode_v_set(float s) { return s - lode_v_zero(); }
-/* The first n of LODE_V floats, the rest zero; and back. */
+
+/* The first n of LODE_V floats, 0 <= n <= LODE_V, the rest zero; and back. Masked moves where there
+   are any: memcpy of a variable length is a call, 10 times slower than the convolution around it.
+   */
+#if LODE_V == 16
 static inline lode_v lode_v_load_first(const float *p, int64_t n) {
-    lode_v v = lode_v_zero();
-    memcpy(&v, p, (size_t)n * sizeof(float));
-    return v;
+    return (lode_v)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
 }
 static inline void lode_v_store_first(float *p, lode_v v, int64_t n) {
-    memcpy(p, &v, (size_t)n * sizeof(float));
+    _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), (__m512)v);
 }
+#elif LODE_V == 8
+static inline __m256i lode_v_first_mask(int64_t n) {
+    __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), lane);
+}
+static inline lode_v lode_v_load_first(const float *p, int64_t n) {
+    return (lode_v)_mm256_maskload_ps(p, lode_v_first_mask(n));
+}
+static inline void lode_v_store_first(float *p, lode_v v, int64_t n) {
+    _mm256_maskstore_ps(p, lode_v_first_mask(n), (__m256)v);
+}
+#else
+static inline lode_v lode_v_load_first(const float *p, int64_t n) {
+    float lane[LODE_V] = {0};
+    for (int64_t i = 0; i < n; i++) lane[i] = p[i];
+    return lode_v_load(lane);
+}
+static inline void lode_v_store_first(float *p, lode_v v, int64_t n) {
+    float lane[LODE_V];
+    lode_v_store(lane, v);
+    for (int64_t i = 0; i < n; i++) p[i] = lane[i];
+}
+#endif
 
 #if defined(__GNUC__)
 #define LODE_INLINE static inline __attribute__((always_inline))

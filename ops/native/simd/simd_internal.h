@@ -3,11 +3,17 @@
 #define LODE_OPS_NATIVE_SIMD_INTERNAL_H
 #include "ops/native/simd.h"
 
-#define simd_run_sgd         LODE_ISA_NAME(simd_run_sgd)
-#define simd_run_adam        LODE_ISA_NAME(simd_run_adam)
-#define simd_run_rmsprop     LODE_ISA_NAME(simd_run_rmsprop)
-#define simd_run_ema         LODE_ISA_NAME(simd_run_ema)
-#define simd_run_sum_squares LODE_ISA_NAME(simd_run_sum_squares)
+#define simd_run_sgd                 LODE_ISA_NAME(simd_run_sgd)
+#define simd_run_adam                LODE_ISA_NAME(simd_run_adam)
+#define simd_run_rmsprop             LODE_ISA_NAME(simd_run_rmsprop)
+#define simd_run_ema                 LODE_ISA_NAME(simd_run_ema)
+#define simd_run_sum_squares         LODE_ISA_NAME(simd_run_sum_squares)
+#define simd_run_dw_pack             LODE_ISA_NAME(simd_run_dw_pack)
+#define simd_run_dw_scratch          LODE_ISA_NAME(simd_run_dw_scratch)
+#define simd_run_dw_begin            LODE_ISA_NAME(simd_run_dw_begin)
+#define simd_run_dw_forward          LODE_ISA_NAME(simd_run_dw_forward)
+#define simd_run_dw_backward_data    LODE_ISA_NAME(simd_run_dw_backward_data)
+#define simd_run_dw_backward_weights LODE_ISA_NAME(simd_run_dw_backward_weights)
 
 /* simd_optimizer.c */
 void simd_run_sgd(int64_t n, float *w, const float *g, float *m, const simd_sgd *p);
@@ -16,4 +22,15 @@ void simd_run_rmsprop(int64_t n, float *w, const float *g, float *v, float *mean
                       const simd_rmsprop *p);
 void simd_run_ema(int64_t n, float *ema, const float *w, float keep);
 double simd_run_sum_squares(int64_t n, const float *x);
+
+/* simd_depthwise.c */
+void simd_run_dw_pack(const simd_dw *d, int64_t block, const float *w, float *packed);
+size_t simd_run_dw_scratch(const simd_dw *d);
+void simd_run_dw_begin(const simd_dw *d, float *scratch);
+void simd_run_dw_forward(const simd_dw *d, int64_t block, const float *x, const float *packed,
+                         const float *bias, float *y, float *scratch);
+void simd_run_dw_backward_data(const simd_dw *d, int64_t block, const float *dy,
+                               const float *packed, float *dx, float *scratch);
+void simd_run_dw_backward_weights(const simd_dw *d, int64_t block, const float *x, const float *dy,
+                                  float *partial, float *scratch);
 #endif

@@ -13,4 +13,10 @@ const lode_simd LODE_ISA_NAME(lode_simd) = {
     .rmsprop = simd_run_rmsprop,
     .ema = simd_run_ema,
     .sum_squares = simd_run_sum_squares,
+    .dw_pack = simd_run_dw_pack,
+    .dw_scratch = simd_run_dw_scratch,
+    .dw_begin = simd_run_dw_begin,
+    .dw_forward = simd_run_dw_forward,
+    .dw_backward_data = simd_run_dw_backward_data,
+    .dw_backward_weights = simd_run_dw_backward_weights,
 };
