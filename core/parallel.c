@@ -66,3 +66,32 @@ void lode_parallel_for(int64_t n, int64_t grain, lode_parallel_body body, void *
 #endif
     for (int64_t i = 0; i < pieces; i++) parallel_piece(n, grain, i, body, ctx);
 }
+
+/* ---- sums: rounds of a few hundred pieces, whose partials fit on the stack ---- */
+
+enum { PARALLEL_ROUND = 256 };
+
+typedef struct parallel_round {
+    lode_parallel_term term;
+    void *ctx;
+    int64_t offset; /* of the round's first element */
+    double partial[PARALLEL_ROUND];
+} parallel_round;
+
+static void parallel_partial(void *ctx, int64_t piece, int64_t begin, int64_t end) {
+    parallel_round *r = ctx;
+    r->partial[piece] = r->term(r->ctx, r->offset + begin, r->offset + end);
+}
+
+double lode_parallel_sum(int64_t n, int64_t grain, lode_parallel_term term, void *ctx) {
+    parallel_round r = {.term = term, .ctx = ctx};
+    double sum = 0;
+    while (r.offset < n) {
+        int64_t left = n - r.offset;
+        int64_t span = left / PARALLEL_ROUND >= grain ? PARALLEL_ROUND * grain : left;
+        lode_parallel_for(span, grain, parallel_partial, &r);
+        for (int64_t i = 0; i < lode_parallel_pieces(span, grain); i++) sum += r.partial[i];
+        r.offset += span;
+    }
+    return sum;
+}

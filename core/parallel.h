@@ -9,7 +9,10 @@
 
 #include <stdint.h>
 
-/* Threads used by Lode's loops and by the math libraries; 0 = one per core. */
+/* Threads used by Lode's loops and by the math libraries; 0 = one per core. OpenMP keeps the number
+   for bare `omp parallel` regions (and oneDNN) per calling thread, so call this from the thread
+   that runs the networks; a kernel with a region of its own says num_threads(lode_get_threads()).
+ */
 LODE_API void lode_set_threads(int n);
 LODE_API int lode_get_threads(void);
 
@@ -19,6 +22,9 @@ LODE_API void lode_parallel_for(int64_t n, int64_t grain, lode_parallel_body bod
 /* Within a body: which thread runs it, 0 .. lode_get_threads() - 1, to find scratch memory. Results
    must not depend on it. 0 outside. */
 LODE_API int lode_parallel_thread(void);
+/* Sum over pieces of term(ctx, begin, end), added in index order. Allocates nothing. */
+typedef double (*lode_parallel_term)(void *ctx, int64_t begin, int64_t end);
+LODE_API double lode_parallel_sum(int64_t n, int64_t grain, lode_parallel_term term, void *ctx);
 /* Number of pieces lode_parallel_for will make. */
 LODE_API int64_t lode_parallel_pieces(int64_t n, int64_t grain);
 #endif

@@ -237,12 +237,12 @@ static int platform_open_temporary(const char *tmp) {
         do locked = flock(fd, LOCK_EX);
         while (locked != 0 && errno == EINTR);
         struct stat mine, named;
-        if (fstat(fd, &mine) == 0 && stat(tmp, &named) == 0 && mine.st_ino == named.st_ino &&
-            mine.st_dev == named.st_dev && ftruncate(fd, 0) == 0)
-            return fd;
+        bool known = fstat(fd, &mine) == 0, there = stat(tmp, &named) == 0;
+        bool same = known && there && mine.st_ino == named.st_ino && mine.st_dev == named.st_dev;
+        if (same && ftruncate(fd, 0) == 0) return fd;
         int e = errno;
         close(fd);
-        if (e != ENOENT && e != 0) {
+        if (same || !known || (!there && e != ENOENT)) {
             errno = e;
             return -1;
         }
