@@ -19,7 +19,7 @@ typedef enum lode_rng_purpose {
     LODE_RNG_SAMPLE_ARCH, /* index: step */
     LODE_RNG_SEARCH,      /* index: trial or generation */
     LODE_RNG_GUMBEL,      /* index: step; position by decision */
-    LODE_RNG_SPLIT,       /* index: 0 */
+    LODE_RNG_SPLIT,       /* index: part of the dataset */
     LODE_RNG_DATA,        /* synthetic data; index: sample */
     LODE_RNG_TEST,        /* tests and benches */
     LODE_RNG_MEASURE      /* order of measurements */

@@ -49,8 +49,8 @@ typedef struct lode_data_options {
 
 /* Section "data". `data.augment` is lode_augment_table(), `data.<name>` the plug-in's. */
 LODE_API const lode_option_table *lode_data_table(void);
-/* All of them, for help and manual: n tables. */
-LODE_API const lode_option_table *const *lode_data_tables(int *n);
+/* All of them, for help and manual: fills up to `capacity` and returns how many there are. */
+LODE_API int lode_data_tables(const lode_option_table **out, int capacity);
 /* The defaults. Nothing to free unless dataset_options is set. */
 LODE_API lode_status lode_data_options_init(lode_data_options *o);
 /* From a recipe: data, data.augment and the chosen dataset's own section. Strings and lists belong

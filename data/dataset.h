@@ -49,6 +49,7 @@ typedef struct lode_dataset_request {
     int n_classes;    /* what the recipe expects, checked against the labels; 0: whatever it has */
     int64_t cache_bytes; /* decoded images that may be kept in memory, for datasets that decode */
     uint64_t seed;       /* of datasets that are made rather than read */
+    int size, channels;  /* likewise: what the recipe wants; 0: the dataset's own choice */
     const void *options; /* [plugin.options_size]; NULL: the defaults of plugin.options */
 } lode_dataset_request;
 

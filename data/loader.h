@@ -44,7 +44,8 @@ typedef struct lode_batch {
 
 typedef struct lode_loader lode_loader;
 /* Borrows dataset, split and pipeline. Starts at epoch 0, step 0. LODE_ERR_CONFIG when drop_last
-   leaves no batch, or a rank would get an empty one. */
+   leaves no batch. Ranks share an incomplete last batch evenly; a rank whose share is empty gets
+   n = 0 and no tensors, so that all ranks make the same steps. */
 LODE_API lode_status lode_loader_create(lode_dataset *dataset, const lode_data_split *split,
                                         const lode_pipeline *pipeline,
                                         const lode_loader_options *options, lode_loader **out);

@@ -1,7 +1,7 @@
 /* split.h: which samples train and which judge.
 
    The dataset's own test part is never touched by training or search: it is the split "test". Its
-   train part is permuted once by the stream (seed, SPLIT, 0), shortened to `limit`, and cut into
+   train part is permuted once by the stream (seed, SPLIT, part), shortened to `limit`, and cut into
    "valid" (accuracy while searching), "arch" (architecture parameters: FBNet's 20 %, DARTS' half)
    and "train" (weights: what remains). A dataset that brings a valid part keeps it unless `valid`
    asks for a cut. Each list is in ascending order: shuffling is the loader's. */
@@ -15,7 +15,7 @@ typedef struct lode_split_options {
     double valid;       /* below 1: a fraction of the (limited) train part; else a count */
     double arch;        /* below 1: a fraction of what valid leaves; else a count */
     int64_t limit;      /* of train samples, valid and arch included; 0: all */
-    int64_t limit_test; /* of test samples; 0: all */
+    int64_t limit_test; /* of test samples, and of a valid part of its own; 0: all */
     bool stratified;    /* every list, and every limit, has the classes in proportion */
     uint64_t seed;
 } lode_split_options;

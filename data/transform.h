@@ -48,9 +48,17 @@ typedef struct lode_pipeline lode_pipeline;
 LODE_API lode_status lode_pipeline_create(const lode_pipeline_options *options,
                                           lode_pipeline **out);
 LODE_API void lode_pipeline_destroy(lode_pipeline *p);
-/* out: f32 [height, width, channels]. `rng` by value: may be NULL for the evaluation variant. */
+LODE_API void lode_pipeline_shape(const lode_pipeline *p, int *channels, int *height, int *width);
+/* One thread's buffers for resizing. Init with {0}; another than the sample's own. */
+typedef struct lode_pipeline_scratch {
+    lode_scratch image, work;
+} lode_pipeline_scratch;
+LODE_API void lode_pipeline_scratch_deinit(lode_pipeline_scratch *s);
+/* out: f32 [height, width, channels]. `rng` is the sample's stream, not moved; NULL is fine for the
+   evaluation variant. */
 LODE_API lode_status lode_pipeline_apply(const lode_pipeline *p, const lode_sample *sample,
-                                         const lode_rng *rng, lode_scratch *scratch, float *out);
+                                         const lode_rng *rng, lode_pipeline_scratch *scratch,
+                                         float *out);
 
 /* ---- the pieces ---- */
 
