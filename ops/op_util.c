@@ -5,6 +5,8 @@
    the corner of a ReLU proves nothing. */
 #include "ops/op_util.h"
 
+#include "ops/example_internal.h"
+
 #include <assert.h>
 #include <math.h>
 #include <string.h>
@@ -19,7 +21,6 @@ lode_layout lode_layout_like(const lode_tensor *x) {
     const bool plain = lode_tensor_is_contiguous(x) && !lode_tensor_is_channels_last(x);
     return plain ? LODE_CONTIGUOUS : default_layout(&x->shape);
 }
-
 
 void lode_infer_y(lode_inferred *out, lode_dtype dtype, const lode_shape *shape) {
     out->dtype = dtype;
@@ -214,4 +215,9 @@ lode_status lode_example_pointwise(lode_op_example *e, lode_rng *rng, int k, dou
         for (int i = 0; i < LODE_MAX_DIMS; i++) s.dim[i] = lode_example_between(rng, 1, 9);
     }
     return lode_example_away(e, rng, s, lo, hi, kinks, n_kinks);
+}
+
+lode_status lode_example_any_layout(lode_op_example *e, lode_rng *rng, lode_shape shape, int k) {
+    lode_example_layout layout = k % 4 == 3 ? lode_example_random_layout(rng) : LODE_EXAMPLE_DENSE;
+    return lode_example_laid(e, rng, &shape, layout);
 }

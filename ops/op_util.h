@@ -92,6 +92,9 @@ LODE_API void lode_example_constant(lode_op_example *e);
 /* Uniform over lo..hi, both included. */
 LODE_API int64_t lode_example_between(lode_rng *rng, int64_t lo, int64_t hi);
 LODE_API void lode_example_set_params(lode_op_example *e, const void *params, size_t bytes);
+/* An input of any layout: dense for most k, now and then permuted or with gaps. */
+LODE_API lode_status lode_example_any_layout(lode_op_example *e, lode_rng *rng, lode_shape shape,
+                                             int k);
 /* Most one-input elementwise operators: k = 0.. odd little shapes of 1 to 4 dims, then random ones;
    values as lode_example_away. */
 LODE_API lode_status lode_example_pointwise(lode_op_example *e, lode_rng *rng, int k, double lo,

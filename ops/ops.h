@@ -76,9 +76,13 @@ LODE_API lode_var *lode_scale(lode_tape *t, lode_var *x, double factor,
                               double shift); /* factor x + shift */
 /* y[n,...] = s[n] x[n,...]; s [N]. */
 LODE_API lode_var *lode_scale_rows(lode_tape *t, lode_var *x, lode_var *s);
-/* The mixture: y = sum_k w[k] o_k (w [K]), or per sample y[n] = sum_k w[n,k] o_k[n] (w [N,K]). K
-   <= 63. An o_k may be NULL: it is zero and its weight gets gradient 0. Gradient of w: <dy, o_k>,
-   accumulated in double. */
+/* The mixture: y = sum_k w[k] o_k (w [K]), or per sample y[n] = sum_k w[n,k] o_k[n] (w [N,K]).
+   K <= 63. An o_k may be NULL: it is zero and its weight gets gradient 0. Gradient of w: <dy, o_k>,
+   accumulated in double. The call's inputs are w and then the o_k that are present (bit k). */
+typedef struct lode_weighted_sum_params {
+    uint64_t present;
+    int32_t k, reserved;
+} lode_weighted_sum_params;
 LODE_API lode_var *lode_weighted_sum(lode_tape *t, lode_var *const *o, int k, lode_var *w);
 LODE_API lode_var *lode_identity(lode_tape *t, lode_var *x);
 /* Zeros of x's shape with H and W divided by stride (rounded up) for 4 dims; gradient 0. */
