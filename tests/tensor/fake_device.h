@@ -1,5 +1,5 @@
-/* fake_device.h: a device whose memory the host may not touch: addresses are handed out with one bit
-   turned, so that whoever takes one for host memory crashes. */
+/* fake_device.h: a device whose memory the host may not touch: addresses are handed out with one
+   bit turned, so that whoever takes one for host memory crashes. */
 #ifndef LODE_TESTS_FAKE_DEVICE_H
 #define LODE_TESTS_FAKE_DEVICE_H
 #include "core/memory.h"

@@ -1,7 +1,6 @@
 /* test_device.c: classes, reuse, statistics, bounds, threads. */
-#include "support/support.h"
-
 #include "core/parallel.h"
+#include "support/support.h"
 #include "tensor/device.h"
 #include "tests/tensor/fake_device.h"
 

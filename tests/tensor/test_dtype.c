@@ -1,6 +1,5 @@
 /* test_dtype.c: names, rounding, saturation. */
 #include "support/support.h"
-
 #include "tensor/dtype.h"
 
 #include <math.h>

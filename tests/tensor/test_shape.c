@@ -1,6 +1,5 @@
 /* test_shape.c: counts, broadcasting, strides. */
 #include "support/support.h"
-
 #include "tensor/shape.h"
 
 static void test_count_and_print(void **state) {
