@@ -274,15 +274,19 @@ lode_status yaml_parse_value(const char *text, const char *name, lode_yaml **out
 
 /* ---- tree to text ---- */
 
+/* libyaml goes from plain to 'single' to "double" quotes where it must. Starting from single quotes
+   for what was quoted, a text that had to be quoted looks the same when it is written again. */
 static bool yaml_emit_scalar(yaml_emitter_t *e, const char *text, bool quoted) {
     yaml_event_t event;
     union {
         const char *constant;
         yaml_char_t *plain;
     } value = {text}; /* libyaml copies the value, but does not say const */
+    yaml_scalar_style_t style = strchr(text, '\n') != NULL ? YAML_DOUBLE_QUOTED_SCALAR_STYLE
+                                : quoted                   ? YAML_SINGLE_QUOTED_SCALAR_STYLE
+                                                           : YAML_PLAIN_SCALAR_STYLE;
     return yaml_scalar_event_initialize(&event, NULL, NULL, value.plain, (int)strlen(text), 1, 1,
-                                        quoted ? YAML_DOUBLE_QUOTED_SCALAR_STYLE
-                                               : YAML_PLAIN_SCALAR_STYLE) &&
+                                        style) &&
            yaml_emitter_emit(e, &event);
 }
 

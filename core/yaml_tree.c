@@ -269,8 +269,11 @@ static const char *yaml_path_part(const char *path, char part[YAML_PATH_PART]) {
     return path[n + 1] == '\0' ? NULL : path + n + 1;
 }
 
+/* Parts of printable ASCII, with points between. */
 static bool yaml_is_path(const char *path) {
     char part[YAML_PATH_PART];
+    for (const char *s = path; *s != '\0'; s++)
+        if (*s <= ' ' || *s > '~') return false;
     while (path != NULL && *path != '\0') path = yaml_path_part(path, part);
     return path != NULL;
 }

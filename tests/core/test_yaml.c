@@ -238,9 +238,9 @@ static void the_dump_reads_back(void **state) {
     (void)state;
     const char text[] = "name: fbnet\n"
                         "none: null\n"
-                        "quoted: \"null\"\n"
+                        "quoted: 'null'\n"
                         "lines: \"a\\nb\"\n"
-                        "list: [1, 2, \"x, y\"]\n"
+                        "list: [1, 2, 'x, y']\n"
                         "empty: []\n"
                         "nothing: {}\n"
                         "stages:\n"
