@@ -45,6 +45,7 @@ LODE_API void lode_supernet_destroy(lode_supernet *net);
 LODE_API lode_space *lode_supernet_space(const lode_supernet *net); /* borrowed */
 LODE_API bool lode_supernet_is_fixed(const lode_supernet *net, lode_arch *arch /* may be NULL */);
 LODE_API uint64_t lode_supernet_seed(const lode_supernet *net);
+LODE_API lode_dtype lode_supernet_dtype(const lode_supernet *net);
 
 /* x [N,C,H,W]; choice[n_decisions] (ignored, may be NULL, for a fixed network). Returns logits [N,
  * classes]. */
@@ -57,6 +58,9 @@ LODE_API int lode_supernet_n_parameters(const lode_supernet *net);
 LODE_API lode_parameter *lode_supernet_parameter(const lode_supernet *net, int i);
 LODE_API lode_parameter *lode_supernet_find(const lode_supernet *net, const char *name);
 LODE_API void lode_supernet_clear_grads(lode_supernet *net);
+/* Trainable elements on the path of one architecture (all of a fixed network: arch is ignored). */
+LODE_API lode_status lode_supernet_count_parameters(const lode_supernet *net, const lode_arch *arch,
+                                                    int64_t *out);
 
 /* ---- blocks: which part of the network reads which decisions ---- */
 #define LODE_MAX_READS 8
@@ -74,7 +78,8 @@ LODE_API int lode_supernet_n_blocks(const lode_supernet *net);
 LODE_API const lode_block *lode_supernet_block(const lode_supernet *net, int i);
 
 /* Traces one architecture at a batch size: shapes and costs only. `trace` is a TRACE tape, reset
-   first. BN runs as in inference (LODE_BN_RUNNING) unless `train`. */
+   first. BN runs as in inference (LODE_BN_RUNNING) unless `train`. The space's constraints (kept
+   edges) are not asked, so that every combination of what a block reads can be traced. */
 LODE_API lode_status lode_supernet_trace(lode_supernet *net, const lode_arch *arch, int64_t batch,
                                          bool train, lode_tape *trace);
 

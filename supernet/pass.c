@@ -1,0 +1,237 @@
+/* pass.c: what blocks are made of, for building and for running alike.
+
+   While a network is built, asking for a parameter makes it, with its first values drawn from
+   (seed, INIT, hash of the name): the same weight whatever else the network has. Later the same
+   question takes the next parameter of the block. */
+#include "supernet/supernet_internal.h"
+
+#include <math.h>
+#include <string.h>
+
+lode_tape *lode_pass_tape(const lode_pass *p) { return p->tape; }
+
+int64_t lode_make_divisible(double v, int64_t divisor) {
+    double d = (double)divisor;
+    int64_t n = (int64_t)floor((v + d / 2) / d) * divisor;
+    if (n < divisor) n = divisor;
+    return (double)n < 0.9 * v ? n + divisor : n;
+}
+
+/* ---- parameters ---- */
+/* normal(0, spread), uniform(-spread, spread), or all the same. */
+typedef enum pass_draw { PASS_NORMAL, PASS_UNIFORM, PASS_VALUE } pass_draw;
+typedef struct pass_init {
+    pass_draw draw;
+    double spread;
+} pass_init;
+
+static lode_status pass_fill(const lode_supernet *net, lode_parameter *p, pass_init init) {
+    lode_rng rng = lode_rng_stream(net->seed, LODE_RNG_INIT, lode_hash_text(p->name));
+    switch (init.draw) {
+    case PASS_NORMAL:
+        return lode_tensor_fill_normal(p->value, &rng, 0, init.spread);
+    case PASS_UNIFORM:
+        return lode_tensor_fill_uniform(p->value, &rng, -init.spread, init.spread);
+    case PASS_VALUE:
+        break;
+    }
+    return lode_tensor_fill(p->value, init.spread);
+}
+
+static lode_status pass_make(lode_pass *p, const char *name, const char *suffix,
+                             lode_parameter_kind kind, const lode_shape *shape, pass_init init) {
+    lode_supernet *net = p->net;
+    lode_parameter *made = NULL;
+    LODE_TRY(lode_grow((void **)&net->parameter, &net->parameter_capacity, net->n_parameters + 1,
+                       sizeof *net->parameter));
+    char *full = lode_format("%s.%s.%s", p->path, name, suffix);
+    if (full == NULL) return LODE_ERR_NO_MEMORY;
+    lode_status status = lode_parameter_create(full, kind, net->dtype, shape, &made);
+    if (status == LODE_OK) status = pass_fill(net, made, init);
+    lode_free(full);
+    if (status == LODE_OK)
+        net->parameter[net->n_parameters++] = made;
+    else
+        lode_parameter_destroy(made);
+    return status;
+}
+
+/* The next parameter of the block that runs, as a var; NULL after a failure. */
+static lode_var *pass_parameter(lode_pass *p, const char *name, const char *suffix,
+                                lode_parameter_kind kind, const lode_shape *shape, pass_init init) {
+    lode_supernet *net = p->net;
+    if (lode_tape_status(p->tape) != LODE_OK) return NULL;
+    if (p->building) {
+        lode_status status = pass_make(p, name, suffix, kind, shape, init);
+        if (status != LODE_OK) return lode_tape_fail(p->tape, status);
+    }
+    if (p->cursor >= net->n_parameters ||
+        !lode_shape_equal(&net->parameter[p->cursor]->value->shape, shape))
+        return lode_tape_fail(p->tape,
+                              LODE_FAIL(LODE_ERR_INTERNAL,
+                                        "%s: parameter %s.%s is not the one made for this place; a "
+                                        "block must ask for the same parameters in every pass",
+                                        lode_tape_label(p->tape), name, suffix));
+    return lode_parameter_var(p->tape, net->parameter[p->cursor++]);
+}
+
+/* ---- layers ---- */
+static pass_init pass_conv_init(const lode_space *s, const lode_shape *w, int64_t groups) {
+    double taps = (double)(w->dim[2] * w->dim[3]);
+    double fan_in = (double)w->dim[1] * taps, fan_out = (double)w->dim[0] / (double)groups * taps;
+    if (s->conv_init == SPACE_UNIFORM) return (pass_init){PASS_UNIFORM, 1 / sqrt(fan_in)};
+    return (pass_init){PASS_NORMAL, sqrt(2 / (s->conv_init == SPACE_FAN_IN ? fan_in : fan_out))};
+}
+
+static int64_t pass_one(int64_t v) { return v > 0 ? v : 1; }
+
+lode_var *lode_pass_conv(lode_pass *p, const char *name, lode_var *x, lode_conv_spec s) {
+    if (x == NULL) return NULL;
+    int64_t groups = pass_one(s.groups);
+    lode_shape shape = LODE_SHAPE4(s.out, x->value->shape.dim[1] / groups, s.kernel, s.kernel);
+    lode_shape bias_shape = LODE_SHAPE1(s.out);
+    pass_init init = pass_conv_init(p->net->space, &shape, groups);
+    pass_init bias_init = {PASS_VALUE, 0};
+    lode_var *b = NULL;
+    lode_var *w = pass_parameter(p, name, "weight", LODE_PARAM_WEIGHT, &shape, init);
+    if (w == NULL) return NULL;
+    if (init.draw == PASS_UNIFORM) bias_init = init;
+    if (s.bias) {
+        b = pass_parameter(p, name, "bias", LODE_PARAM_BIAS, &bias_shape, bias_init);
+        if (b == NULL) return NULL;
+    }
+    return lode_conv2d(p->tape, x, w, b,
+                       lode_conv2d_same((int)s.kernel, (int)pass_one(s.stride),
+                                        (int)pass_one(s.dilation), (int)groups));
+}
+
+lode_var *lode_pass_linear(lode_pass *p, const char *name, lode_var *x, int64_t outputs) {
+    if (x == NULL) return NULL;
+    int64_t inputs = x->value->shape.dim[x->value->shape.n_dims - 1];
+    double std = p->net->space->linear_std;
+    pass_init init = {PASS_NORMAL, std}, bias_init = {PASS_VALUE, 0};
+    if (std == 0) init = bias_init = (pass_init){PASS_UNIFORM, 1 / sqrt((double)inputs)};
+    lode_shape shape = LODE_SHAPE2(outputs, inputs), bias_shape = LODE_SHAPE1(outputs);
+    lode_var *w = pass_parameter(p, name, "weight", LODE_PARAM_WEIGHT, &shape, init);
+    lode_var *b = pass_parameter(p, name, "bias", LODE_PARAM_BIAS, &bias_shape, bias_init);
+    return b != NULL ? lode_linear(p->tape, x, w, b) : NULL;
+}
+
+lode_var *lode_pass_act(lode_pass *p, lode_act act, lode_var *x) {
+    switch (act) {
+    case LODE_ACT_NONE:
+        break;
+    case LODE_ACT_RELU:
+        return lode_relu(p->tape, x);
+    case LODE_ACT_RELU6:
+        return lode_relu6(p->tape, x);
+    case LODE_ACT_HSWISH:
+        return lode_hswish(p->tape, x);
+    case LODE_ACT_SWISH:
+        return lode_swish(p->tape, x);
+    }
+    return x;
+}
+
+lode_var *lode_pass_drop_path(lode_pass *p, lode_var *x) {
+    return p->options.drop_path > 0 ? lode_drop_path(p->tape, x, p->options.drop_path) : x;
+}
+
+/* ---- batch normalisation ---- */
+void net_pool_destroy(net_pool *pool) {
+    if (pool == NULL) return;
+    lode_tensor_release(pool->batch_mean);
+    lode_tensor_release(pool->batch_var);
+    lode_free(pool->mean);
+    lode_free(pool->m2);
+    lode_free(pool);
+}
+
+static lode_status pass_pool_create(const lode_parameter *mean, net_pool **out) {
+    net_pool *pool = LODE_NEW(net_pool);
+    const lode_tensor *like = mean->value;
+    if (pool == NULL) return LODE_ERR_NO_MEMORY;
+    lode_status status = LODE_ERR_NO_MEMORY;
+    pool->mean = LODE_NEW_ARRAY(double, lode_tensor_count(like));
+    pool->m2 = LODE_NEW_ARRAY(double, lode_tensor_count(like));
+    if (pool->mean != NULL && pool->m2 != NULL)
+        status = lode_tensor_zeros(like->device, like->dtype, &like->shape, LODE_CONTIGUOUS,
+                                   &pool->batch_mean);
+    if (status == LODE_OK)
+        status = lode_tensor_zeros(like->device, like->dtype, &like->shape, LODE_CONTIGUOUS,
+                                   &pool->batch_var);
+    if (status == LODE_OK)
+        *out = pool;
+    else
+        net_pool_destroy(pool);
+    return status;
+}
+
+/* Joins one batch of n values per channel, whose mean and unbiased variance the operator left, to
+   what was pooled so far (Chan, Golub & LeVeque 1983: no cancellation, unlike E[x^2] - E[x]^2). */
+static void pass_pool_add(net_pool *pool, double n) {
+    double total = pool->n + n;
+    for (int64_t c = 0; c < lode_tensor_count(pool->batch_mean); c++) {
+        double delta = lode_at(pool->batch_mean, c) - pool->mean[c];
+        double m2 = n > 1 ? lode_at(pool->batch_var, c) * (n - 1) : 0;
+        pool->mean[c] += delta * n / total;
+        pool->m2[c] += m2 + delta * delta * pool->n * n / total;
+    }
+    pool->n = total;
+}
+
+/* Batch statistics go to scratch running statistics (momentum 1), and from there to the pool. */
+static lode_var *pass_calibrate(lode_pass *p, lode_var *x, lode_var *gamma, lode_var *beta,
+                                int mean_index, lode_batch_norm_params params) {
+    lode_supernet *net = p->net;
+    lode_tape *t = p->tape;
+    if (net->pool == NULL)
+        return lode_tape_fail(t, LODE_FAIL(LODE_ERR_INVALID, "supernet: LODE_BN_CALIBRATE without "
+                                                             "lode_supernet_calibrate_begin"));
+    net_pool **pool = &net->pool[mean_index];
+    if (*pool == NULL) {
+        lode_status status = pass_pool_create(net->parameter[mean_index], pool);
+        if (status != LODE_OK) return lode_tape_fail(t, status);
+    }
+    params.use_batch = params.update_running = 1;
+    params.momentum = 1;
+    const lode_shape *s = &x->value->shape;
+    double n = (double)(lode_shape_count(s) / s->dim[1]);
+    lode_var *y = lode_batch_norm(t, x, gamma, beta, lode_tape_constant(t, (*pool)->batch_mean),
+                                  lode_tape_constant(t, (*pool)->batch_var), params);
+    if (y != NULL && lode_tape_get_mode(t) != LODE_TRACE) pass_pool_add(*pool, n);
+    return y;
+}
+
+lode_var *lode_pass_bn(lode_pass *p, const char *name, lode_var *x) {
+    if (x == NULL) return NULL;
+    const lode_space *s = p->net->space;
+    lode_shape shape = LODE_SHAPE1(x->value->shape.dim[1]);
+    lode_var *gamma = NULL, *beta = NULL;
+    if (s->bn_affine) {
+        gamma =
+            pass_parameter(p, name, "gamma", LODE_PARAM_NORM, &shape, (pass_init){PASS_VALUE, 1});
+        beta = pass_parameter(p, name, "beta", LODE_PARAM_NORM, &shape, (pass_init){PASS_VALUE, 0});
+    }
+    int mean_index = p->cursor;
+    lode_var *mean =
+        pass_parameter(p, name, "mean", LODE_PARAM_RUNNING, &shape, (pass_init){PASS_VALUE, 0});
+    lode_var *var =
+        pass_parameter(p, name, "var", LODE_PARAM_RUNNING, &shape, (pass_init){PASS_VALUE, 1});
+    if (var == NULL) return NULL;
+    lode_bn_mode mode = p->options.bn;
+    lode_batch_norm_params params = {.eps = s->bn_eps, .momentum = s->bn_momentum};
+    if (mode == LODE_BN_CALIBRATE) return pass_calibrate(p, x, gamma, beta, mean_index, params);
+    params.use_batch = mode != LODE_BN_RUNNING;
+    params.update_running = mode == LODE_BN_TRAIN;
+    return lode_batch_norm(p->tape, x, gamma, beta, mean, var, params);
+}
+
+lode_var *lode_pass_conv_bn_act(lode_pass *p, const char *name, lode_var *x, lode_conv_spec s,
+                                lode_act act) {
+    char bn[80];
+    snprintf(bn, sizeof bn, "%s.bn", name);
+    lode_scope scope = lode_tape_enter(p->tape, name);
+    lode_var *y = lode_pass_bn(p, bn, lode_pass_conv(p, name, x, s));
+    return lode_tape_leave(p->tape, scope, lode_pass_act(p, act, y));
+}

@@ -1,0 +1,88 @@
+/* supernet_internal.h: a network's layers and the pass that runs them. */
+#ifndef LODE_SUPERNET_SUPERNET_INTERNAL_H
+#define LODE_SUPERNET_SUPERNET_INTERNAL_H
+#include "supernet/space_internal.h"
+#include "supernet/supernet.h"
+
+/* The parameters of one block, in the order in which its forward asks for them. */
+typedef struct net_slot {
+    int first, n;
+    bool present; /* false for what a fixed network left out */
+} net_slot;
+
+/* What a recomputed mixture is a function of, apart from its inputs. Kept until the network goes,
+   and shared by all steps that ask the same, because backward may come late. */
+typedef struct net_region net_region;
+struct net_region {
+    net_region *next;
+    lode_supernet *net;
+    int layer, edge; /* edge -1: the layer itself */
+    uint64_t active;
+    lode_forward_options options;
+};
+
+typedef struct net_layer {
+    const space_layer *l;
+    net_slot *slot; /* FIXED [1]; CHOICE [n_options]; CELL [2 + n_edges * n_options] */
+    int n_slots;
+    net_region *regions;
+} net_layer;
+
+/* Pooled statistics of one batch normalisation: count, mean, sum of squared deviations. */
+typedef struct net_pool {
+    lode_tensor *batch_mean, *batch_var; /* [C] where the operator leaves one batch's */
+    double n;
+    double *mean, *m2; /* [C] */
+} net_pool;
+
+struct lode_supernet {
+    lode_space *space;
+    lode_dtype dtype;
+    uint64_t seed;
+    bool fixed;
+    lode_arch arch;   /* of a fixed network */
+    net_layer *layer; /* [space->n_layers] */
+    lode_parameter **parameter;
+    int64_t n_parameters, parameter_capacity;
+    lode_block *block; /* [n_blocks]; names are owned */
+    int64_t n_blocks, block_capacity;
+    net_pool **pool; /* [n_parameters], at the running mean's index; NULL outside calibration */
+};
+
+struct lode_pass {
+    lode_supernet *net;
+    lode_tape *tape;
+    lode_forward_options options;
+    bool building;
+    int cursor;       /* next parameter of the block that runs */
+    const char *path; /* building: "layer3.k5_e6" */
+};
+
+/* ---- pass.c ---- */
+void net_pool_destroy(net_pool *pool);
+
+/* ---- forward.c ---- */
+lode_var *net_forward(lode_pass *p, lode_var *x, const lode_choice *choice);
+
+/* ---- cell.c ---- */
+lode_var *net_cell(lode_pass *p, int layer, lode_var *before, lode_var *x,
+                   const lode_choice *choice);
+/* ---- forward.c, for cell.c ---- */
+/* Runs the block in `slot` of a layer below the current scope. `names` make the path of its
+   parameters when building: "a.b". */
+lode_var *net_run(lode_pass *p, int layer, int slot, const space_op *op, const lode_site *site,
+                  const char *const names[2], lode_var *x);
+/* Options of one decision at one place: the one that is active, or a mixture. *dead: nothing but
+   `none` was active; then NULL comes back without a failure. */
+typedef struct net_mixed {
+    int layer, edge;
+    const char *name; /* of the block */
+    int decision, first_slot;
+} net_mixed;
+lode_var *net_mixture(lode_pass *p, const net_mixed *m, const lode_choice *choice, lode_var *x,
+                      bool *dead);
+
+/* ---- blocks.c ---- */
+lode_status net_list_blocks(lode_supernet *net);
+
+#endif

@@ -1,0 +1,198 @@
+/* test_published.c: MACs and parameters counted from our networks equal the published ones, and
+   the canonical forms agree with the published tables. Needs $LODE_SHARED. */
+#include "core/platform.h"
+#include "supernet/supernet.h"
+#include "support/support.h"
+
+/* ---- a table with a header line ---- */
+typedef struct table {
+    void *bytes;
+    char **line; /* [n], cut at newlines; line[0] is the header */
+    int n;
+} table;
+
+static void table_open(table *t, const char *path) {
+    size_t size;
+    assert_ok(lode_file_read(path, &t->bytes, &size));
+    t->n = 0;
+    t->line = calloc(20000, sizeof *t->line);
+    assert_non_null(t->line);
+    for (char *p = strtok(t->bytes, "\n"); p != NULL && t->n < 20000; p = strtok(NULL, "\n"))
+        t->line[t->n++] = p;
+}
+
+static void table_close(table *t) {
+    lode_free(t->bytes);
+    free(t->line);
+}
+
+/* The field of a row under a column of the header. */
+static const char *table_field(const table *t, int row, const char *column, char out[128]) {
+    const char *h = t->line[0], *r = t->line[row];
+    for (;;) {
+        size_t n = strcspn(h, ","), m = strcspn(r, ",");
+        if (strlen(column) == n && strncmp(h, column, n) == 0) {
+            assert_true(m < 128);
+            memcpy(out, r, m);
+            out[m] = '\0';
+            return out;
+        }
+        if (h[n] == '\0' || r[m] == '\0') fail_msg("no column %s", column);
+        h += n + 1;
+        r += m + 1;
+    }
+}
+
+static double table_number(const table *t, int row, const char *column) {
+    char field[128];
+    return strtod(table_field(t, row, column, field), NULL);
+}
+
+/* ---- counting ---- */
+typedef struct counted {
+    lode_space *space;
+    lode_supernet *net;
+    lode_tape *trace;
+} counted;
+
+static void counted_open(counted *c, const char *name, int64_t classes, int64_t size) {
+    lode_space_options options = {.name = name, .classes = classes, .size = size};
+    assert_ok(lode_space_load(&options, &c->space));
+    assert_ok(lode_supernet_create(c->space, NULL, LODE_F32, 1, &c->net));
+    assert_ok(lode_tape_create(LODE_TRACE, NULL, &c->trace));
+}
+
+static void counted_close(counted *c) {
+    lode_tape_destroy(c->trace);
+    lode_supernet_destroy(c->net);
+    lode_space_release(c->space);
+}
+
+static double counted_macs(counted *c, const lode_arch *a) {
+    double macs = 0;
+    assert_ok(lode_supernet_trace(c->net, a, 1, false, c->trace));
+    for (int i = 0; i < lode_trace_n(c->trace); i++)
+        macs += lode_trace_get(c->trace, i)->count.macs;
+    return macs;
+}
+
+static double counted_params(counted *c, const lode_arch *a) {
+    int64_t n;
+    assert_ok(lode_supernet_count_parameters(c->net, a, &n));
+    return (double)n;
+}
+
+/* ---- tests ---- */
+static void test_macro_counts(void **state) {
+    (void)state;
+    char *path = test_shared("tables/nasbench_macro/nasbench_macro_cifar10.csv");
+    if (path == NULL) skip();
+    table t;
+    counted c;
+    table_open(&t, path);
+    counted_open(&c, "nasbench-macro", 0, 0);
+    assert_int_equal(t.n, 6562);
+    for (int row = 1; row < t.n; row += 13) {
+        char code[128], want[128];
+        lode_arch a;
+        assert_ok(lode_arch_parse(c.space, table_field(&t, row, "arch", code), &a));
+        char *back = lode_arch_code(c.space, &a);
+        assert_string_equal(back, code);
+        lode_free(back);
+        assert_true(counted_macs(&c, &a) == table_number(&t, row, "macs"));
+        assert_true(counted_params(&c, &a) == table_number(&t, row, "params"));
+        lode_arch canonical = lode_arch_canonical(c.space, &a);
+        char *text = lode_arch_code(c.space, &canonical);
+        assert_string_equal(text, table_field(&t, row, "canonical", want));
+        lode_free(text);
+    }
+    counted_close(&c);
+    table_close(&t);
+    lode_free(path);
+}
+
+/* The table counts one more for each output of the classifier: its bias. */
+static void check_nb201(const table *t, const char *macs, const char *params, int64_t classes,
+                        int64_t size, int step) {
+    counted c;
+    counted_open(&c, "nasbench201", classes, size);
+    for (int row = 1; row < t->n; row += step) {
+        char code[128];
+        lode_arch a;
+        assert_ok(lode_arch_parse(c.space, table_field(t, row, "ops", code), &a));
+        double want = table_number(t, row, macs) - (double)classes;
+        if (counted_macs(&c, &a) != want)
+            fail_msg("%s: %s %.0f, published %.0f", code, macs, counted_macs(&c, &a), want);
+        assert_true(counted_params(&c, &a) == table_number(t, row, params));
+    }
+    counted_close(&c);
+}
+
+static void test_nb201_counts(void **state) {
+    (void)state;
+    char *path = test_shared("tables/nasbench201/nb201.csv");
+    if (path == NULL) skip();
+    table t;
+    table_open(&t, path);
+    assert_int_equal(t.n, 15626);
+    check_nb201(&t, "c10_macs", "c10_params", 10, 32, 41);
+    check_nb201(&t, "c100_macs", "c100_params", 100, 32, 397);
+    check_nb201(&t, "in16_macs", "in16_params", 120, 16, 397);
+    table_close(&t);
+    lode_free(path);
+}
+
+/* Equal canonical form means equal price. 8050 is the number of graphs of operations, counted by
+   trying all renumberings of each (the published 6466 ignores operations that read zeros). */
+static void test_nb201_canonical(void **state) {
+    (void)state;
+    char *path = test_shared("tables/nasbench201/nb201.csv");
+    if (path == NULL) skip();
+    table t;
+    lode_space *space;
+    lode_space_options options = {.name = "nasbench201"};
+    table_open(&t, path);
+    assert_ok(lode_space_load(&options, &space));
+    double *macs = calloc(15625, sizeof *macs), *params = calloc(15625, sizeof *params);
+    assert_true(macs != NULL && params != NULL);
+    int distinct = 0;
+    for (int pass = 0; pass < 2; pass++) {
+        for (int row = 1; row < t.n; row++) {
+            char code[128];
+            lode_arch a;
+            int self = 0, number = 0;
+            assert_ok(lode_arch_parse(space, table_field(&t, row, "ops", code), &a));
+            lode_arch k = lode_arch_canonical(space, &a);
+            for (int i = 0; i < 6; i++) {
+                self = self * 5 + a.option[i];
+                number = number * 5 + k.option[i];
+            }
+            if (pass == 0) {
+                macs[self] = table_number(&t, row, "c10_macs");
+                params[self] = table_number(&t, row, "c10_params");
+                distinct += number == self;
+                continue;
+            }
+            assert_true(number <= self);
+            assert_true(macs[self] == macs[number] && params[self] == params[number]);
+            lode_arch twice = lode_arch_canonical(space, &k);
+            assert_true(lode_arch_equal(&twice, &k));
+            assert_true(lode_arch_hash(space, &a) == lode_arch_hash(space, &k));
+        }
+    }
+    assert_int_equal(distinct, 8050);
+    free(macs);
+    free(params);
+    lode_space_release(space);
+    table_close(&t);
+    lode_free(path);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_macro_counts),
+        cmocka_unit_test(test_nb201_counts),
+        cmocka_unit_test(test_nb201_canonical),
+    };
+    return cmocka_run_group_tests_name("supernet/published", tests, NULL, NULL);
+}
