@@ -29,7 +29,7 @@ LODE_API double lode_schedule_at(const lode_schedule *s, int64_t step);
 
 typedef enum lode_temperature_kind {
     LODE_TEMPERATURE_EXPONENTIAL, /* start exp(-rate e), never below end */
-    LODE_TEMPERATURE_LINEAR,      /* start - (start - end) e / (n - 1) */
+    LODE_TEMPERATURE_LINEAR,      /* start - rate e, never below end */
     LODE_TEMPERATURE_CONSTANT     /* start */
 } lode_temperature_kind;
 
