@@ -19,10 +19,11 @@ typedef struct lode_optimizer_options {
     bool decoupled;      /* value *= 1 - lr * weight_decay instead; adamw: always */
     bool decay_all;      /* decay normalization parameters and biases too */
     double momentum;     /* sgd, rmsprop */
-    bool nesterov;       /* sgd */
+    bool nesterov;       /* sgd; nothing without momentum */
     double beta1, beta2; /* adam, adamw */
     double rho;          /* rmsprop: smoothing of the squared gradient */
-    double eps;          /* adam, adamw, rmsprop; outside the square root */
+    double eps;          /* adam, adamw, rmsprop; outside the square root, */
+    bool eps_inside;     /* unless this is set: rmsprop as TensorFlow has it */
     double clip;         /* global gradient norm at most this; 0: no clipping */
 } lode_optimizer_options;
 /* "sgd", momentum 0.9, nesterov, no decay, betas 0.9 0.999, rho 0.99, eps 1e-8, no clipping. */
