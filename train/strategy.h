@@ -21,6 +21,8 @@
 
 typedef enum lode_turn { LODE_TURN_WEIGHTS, LODE_TURN_ARCH } lode_turn;
 LODE_API const char *lode_turn_name(lode_turn turn); /* "weights", "arch" */
+/* The values of an option table as {name: text}, for manifests; json_decref. */
+LODE_API json_t *lode_options_json(const lode_option_table *table, const void *options);
 
 typedef struct lode_step {
     lode_turn turn;
@@ -75,8 +77,8 @@ typedef struct lode_strategy_plugin {
 
     /* p[n_options]: probability of every option now. [uniform, or one-hot for a fixed network] */
     void (*probabilities)(const void *self, int decision, double *p);
-    /* Members for metrics.jsonl about the turn that has just ended. [nothing] */
-    lode_status (*report)(void *self, lode_turn turn, json_t *line);
+    /* Members for metrics.jsonl; `step` is the last one of the turn it is about. [nothing] */
+    lode_status (*report)(void *self, const lode_step *step, json_t *line);
     /* State beside the parameters. [none] */
     lode_status (*save)(const void *self, lode_state *s);
     lode_status (*load)(void *self, lode_checkpoint *c);
@@ -112,7 +114,9 @@ LODE_API lode_var *lode_strategy_loss(lode_strategy *s, lode_tape *t, const lode
 LODE_API lode_status lode_strategy_after_step(lode_strategy *s, const lode_step *step, double loss);
 LODE_API int lode_strategy_n_parameters(const lode_strategy *s);
 LODE_API lode_parameter *lode_strategy_parameter(const lode_strategy *s, int i);
-LODE_API lode_status lode_strategy_report(lode_strategy *s, lode_turn turn, json_t *line);
+LODE_API lode_status lode_strategy_report(lode_strategy *s, const lode_step *step, json_t *line);
+/* What the strategy was made with, as {option: value as text}; json_decref. */
+LODE_API json_t *lode_strategy_options_json(const lode_strategy *s);
 
 /* ---- what a strategy ends in ---- */
 LODE_API void lode_strategy_probabilities(const lode_strategy *s, int decision,
