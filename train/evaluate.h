@@ -32,4 +32,6 @@ LODE_API lode_status lode_recalibrate(const lode_evaluate_setup *setup, int64_t 
 
 /* Rows whose largest logit is their label (first of equals). */
 LODE_API int64_t lode_count_correct(const lode_tensor *logits, const lode_tensor *labels);
+/* The batch's images in the network's dtype, as a constant of the tape. */
+LODE_API lode_var *lode_batch_input(lode_tape *t, const lode_batch *batch, lode_dtype dtype);
 #endif
