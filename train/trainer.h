@@ -29,7 +29,7 @@ typedef struct lode_train_options {
     double lr_every; /* epochs, schedule step */
     double lr_gamma; /* schedule step */
     double weight_decay, momentum, beta1, beta2, rho, eps;
-    bool nesterov, decoupled, decay_all;
+    bool nesterov, decoupled, decay_all, eps_inside;
     double label_smoothing;
     double clip;               /* global norm; 0: none */
     double ema;                /* decay of the average of weights; 0: none */

@@ -1,0 +1,69 @@
+/* trainer_internal.h: the trainer's parts: where it is (position), what it needs (the rest).
+
+   trainer.c walks, trainer_step.c does one step, trainer_state.c brings the position and the
+   tensors to disk and back, trainer_metrics.c writes lines, trainer_options.c holds the rows. */
+#ifndef LODE_TRAIN_TRAINER_INTERNAL_H
+#define LODE_TRAIN_TRAINER_INTERNAL_H
+#include "train/trainer.h"
+
+/* Sums over the steps of one kind of turn since the epoch began. */
+typedef struct trainer_sums {
+    double loss, correct, seen; /* loss weighted by samples */
+} trainer_sums;
+
+/* All that changes besides tensors. Saved as plain numbers, in this order: doubles only. */
+typedef struct trainer_position {
+    double epoch;
+    double weight_batch; /* weight steps done in this epoch */
+    double arch_batch;   /* architecture steps done in this epoch */
+    double arch_total;   /* architecture steps done in all: the place in the split "arch" */
+    double step;         /* steps of both kinds in all */
+    trainer_sums sums[2];
+    trainer_sums last[2]; /* of the last epoch that was completed */
+    double eval_accuracy, eval_loss, eval_n;
+} trainer_position;
+enum { TRAINER_NUMBERS = sizeof(trainer_position) / sizeof(double) };
+
+struct lode_trainer {
+    lode_train_setup setup;
+    lode_train_options options;
+    const lode_comm *comm;
+    lode_strategy *strategy, *own_strategy;
+    lode_optimizer *weights, *arch; /* arch NULL: the strategy has no parameters */
+    double arch_lr;
+    lode_ema *ema; /* NULL: off */
+    lode_tape *tape;
+    lode_loader *train, *arch_loader, *eval_loader; /* the last two may be NULL */
+    int64_t n_train, n_arch;                        /* batches per epoch */
+    int64_t batch;                                  /* per rank */
+    lode_schedule schedule;
+    lode_dtype dtype;
+    int64_t total_steps;
+
+    trainer_position at;
+    int frozen_for; /* the turn whose opposite is frozen now; -1: not set yet */
+    bool finished;
+
+    double started, last_save, line_started; /* seconds of the clock */
+    double line_images;                      /* since line_started */
+    double run_images, run_seconds;          /* of weight steps in this run */
+};
+
+/* trainer_step.c */
+lode_status trainer_step(lode_trainer *t, lode_turn turn);
+lode_step trainer_describe_step(const lode_trainer *t, lode_turn turn);
+double trainer_lr(const lode_trainer *t, lode_turn turn);
+
+/* trainer_state.c */
+lode_status trainer_save(lode_trainer *t, bool finished);
+lode_status trainer_resume(lode_trainer *t);
+
+/* trainer_metrics.c */
+lode_status trainer_write_turn(lode_trainer *t, lode_turn turn);
+lode_status trainer_write_eval(lode_trainer *t, const lode_evaluation *e, const lode_arch *arch);
+void trainer_show_progress(lode_trainer *t, lode_turn turn);
+
+/* trainer_options.c */
+lode_status trainer_check_options(const lode_train_options *o);
+lode_optimizer_options trainer_optimizer_options(const lode_train_options *o);
+#endif
