@@ -47,6 +47,14 @@ static void gumbel_noise_count(const lode_op_call *c, lode_op_count *out) {
     out->bytes_written = (double)lode_tensor_bytes(c->y);
 }
 
+static void gumbel_noise_print(const void *params, char out[96]) {
+    const lode_gumbel_params *p = params;
+    if (p->n_dims == 1)
+        snprintf(out, 96, "%lld", (long long)p->dim[0]);
+    else
+        snprintf(out, 96, "%lldx%lld", (long long)p->dim[0], (long long)p->dim[1]);
+}
+
 static lode_status gumbel_noise_example(lode_op_example *e, lode_rng *rng, int k) {
     lode_gumbel_params p = {.seed = lode_rng_u64(rng),
                             .index = (uint64_t)k,
@@ -74,6 +82,7 @@ const lode_op lode_op_gumbel_noise = {
     .reference = {.forward = gumbel_noise_forward},
     .count = gumbel_noise_count,
     .example = gumbel_noise_example,
+    .print_params = gumbel_noise_print,
 };
 
 lode_var *lode_gumbel_noise(lode_tape *t, lode_var *x, const lode_shape *shape, lode_rng stream) {
