@@ -175,7 +175,8 @@ static void *device_from_system(lode_device *d, device_class *c, size_t bytes) {
         return NULL;
     device_keep_bound(d, (int64_t)bytes);
     void *p = d->ops->allocate(d->self, bytes);
-    if (p == NULL) { /* the cache may hold it in other sizes */
+    if (p == NULL && d->stats.bytes_reserved > d->stats.bytes_in_use) {
+        /* the cache holds it in other sizes */
         device_drop_all(d);
         p = d->ops->allocate(d->self, bytes);
     }
