@@ -43,8 +43,8 @@ static lode_status activation_backward(const lode_op_call *c, const lode_tensor 
     return lode_ref_end(&r);
 }
 
-/* ---- values and slopes ---- */
-static double relu_value(double x, double p) { return (void)p, x > 0 ? x : 0; }
+/* ---- values and slopes; NaN in, NaN out ---- */
+static double relu_value(double x, double p) { return (void)p, x < 0 ? 0 : x; }
 static double relu_slope(double y, double p) { return (void)p, y > 0 ? 1 : 0; }
 
 static double relu6_value(double x, double p) { return (void)p, x < 0 ? 0 : x > 6 ? 6 : x; }

@@ -11,4 +11,50 @@ lode_status native_depthwise_forward(const lode_op_call *c);
 lode_status native_depthwise_backward(const lode_op_call *c, const lode_tensor *dy,
                                       lode_tensor *const *dx);
 size_t native_depthwise_workspace(const lode_op_call *c, bool backward);
+/* native_activation.c */
+lode_status native_activation_forward(const lode_op_call *c);
+lode_status native_activation_backward(const lode_op_call *c, const lode_tensor *dy,
+                                       lode_tensor *const *dx);
+lode_status native_scale_forward(const lode_op_call *c);
+lode_status native_scale_backward(const lode_op_call *c, const lode_tensor *dy,
+                                  lode_tensor *const *dx);
+
+/* native_elementwise.c */
+lode_status native_elementwise_forward(const lode_op_call *c);
+lode_status native_elementwise_backward(const lode_op_call *c, const lode_tensor *dy,
+                                        lode_tensor *const *dx);
+size_t native_elementwise_workspace(const lode_op_call *c, bool backward);
+lode_status native_scale_rows_forward(const lode_op_call *c);
+lode_status native_scale_rows_backward(const lode_op_call *c, const lode_tensor *dy,
+                                       lode_tensor *const *dx);
+size_t native_scale_rows_workspace(const lode_op_call *c, bool backward);
+bool native_reduce_supports(const lode_op_call *c);
+size_t native_reduce_workspace(const lode_op_call *c, bool backward);
+lode_status native_reduce_forward(const lode_op_call *c);
+lode_status native_reduce_backward(const lode_op_call *c, const lode_tensor *dy,
+                                   lode_tensor *const *dx);
+
+/* native_move.c */
+lode_status native_concat_forward(const lode_op_call *c);
+lode_status native_concat_backward(const lode_op_call *c, const lode_tensor *dy,
+                                   lode_tensor *const *dx);
+bool native_channel_shuffle_supports(const lode_op_call *c);
+lode_status native_channel_shuffle_forward(const lode_op_call *c);
+lode_status native_channel_shuffle_backward(const lode_op_call *c, const lode_tensor *dy,
+                                            lode_tensor *const *dx);
+lode_status native_pad_forward(const lode_op_call *c);
+lode_status native_pad_backward(const lode_op_call *c, const lode_tensor *dy,
+                                lode_tensor *const *dx);
+lode_status native_identity_forward(const lode_op_call *c);
+lode_status native_identity_backward(const lode_op_call *c, const lode_tensor *dy,
+                                     lode_tensor *const *dx);
+lode_status native_slice_forward(const lode_op_call *c);
+lode_status native_slice_backward(const lode_op_call *c, const lode_tensor *dy,
+                                  lode_tensor *const *dx);
+lode_status native_transpose_forward(const lode_op_call *c);
+lode_status native_transpose_backward(const lode_op_call *c, const lode_tensor *dy,
+                                      lode_tensor *const *dx);
+lode_status native_reshape_forward(const lode_op_call *c);
+lode_status native_reshape_backward(const lode_op_call *c, const lode_tensor *dy,
+                                    lode_tensor *const *dx);
 #endif

@@ -34,6 +34,37 @@ typedef struct simd_dw {
     int64_t stride[2], pad[2], dilation[2];
 } simd_dw;
 
+/* Flat loops over n floats: out[i] = f(in[0][i], in[1][i]; p). _BACKWARD: in[0] is what the
+   operator keeps (x or y, as ops/activation.c says), in[1] is dy. */
+typedef void (*simd_kernel)(int64_t n, const float *const *in, float *out, const float *p);
+typedef enum simd_pointwise {
+    SIMD_RELU,
+    SIMD_RELU6,
+    SIMD_LEAKY_RELU, /* p: slope */
+    SIMD_HSIGMOID,
+    SIMD_HSWISH,
+    SIMD_SIGMOID,
+    SIMD_SWISH,
+    SIMD_TANH,
+    SIMD_GELU,
+    SIMD_N_ACTIVATIONS,
+    SIMD_RELU_BACKWARD = SIMD_N_ACTIVATIONS, /* in the same order */
+    SIMD_RELU6_BACKWARD,
+    SIMD_LEAKY_RELU_BACKWARD,
+    SIMD_HSIGMOID_BACKWARD,
+    SIMD_HSWISH_BACKWARD,
+    SIMD_SIGMOID_BACKWARD,
+    SIMD_SWISH_BACKWARD,
+    SIMD_TANH_BACKWARD,
+    SIMD_GELU_BACKWARD,
+    SIMD_ADD,
+    SIMD_SUB,
+    SIMD_MUL,
+    SIMD_DIV,
+    SIMD_SCALE, /* p[0] x + p[1] */
+    SIMD_N_POINTWISE
+} simd_pointwise;
+
 typedef struct lode_simd {
     const char *name; /* "base", "avx2", "avx512" */
     int lanes;        /* LODE_V of the copy */
@@ -59,6 +90,10 @@ typedef struct lode_simd {
     /* partial [kh*kw][lanes] += this image's. */
     void (*dw_backward_weights)(const simd_dw *d, int64_t block, const float *x, const float *dy,
                                 float *partial, float *scratch);
+
+    const simd_kernel *pointwise; /* [SIMD_N_POINTWISE] */
+    /* sum[i] += sum_r x[r,i] (z[r,i]) of [rows, n]; z may be NULL. */
+    void (*fold_rows)(int64_t rows, int64_t n, const float *x, const float *z, double *sum);
 } lode_simd;
 
 /* The copy in use: the best this processor runs, or what lode_simd_select chose. */

@@ -14,6 +14,8 @@
 #define simd_run_dw_forward          LODE_ISA_NAME(simd_run_dw_forward)
 #define simd_run_dw_backward_data    LODE_ISA_NAME(simd_run_dw_backward_data)
 #define simd_run_dw_backward_weights LODE_ISA_NAME(simd_run_dw_backward_weights)
+#define simd_run_pointwise           LODE_ISA_NAME(simd_run_pointwise)
+#define simd_run_fold_rows           LODE_ISA_NAME(simd_run_fold_rows)
 
 /* simd_optimizer.c */
 void simd_run_sgd(int64_t n, float *w, const float *g, float *m, const simd_sgd *p);
@@ -33,4 +35,8 @@ void simd_run_dw_backward_data(const simd_dw *d, int64_t block, const float *dy,
                                const float *packed, float *dx, float *scratch);
 void simd_run_dw_backward_weights(const simd_dw *d, int64_t block, const float *x, const float *dy,
                                   float *partial, float *scratch);
+
+/* simd_pointwise.c */
+extern const simd_kernel simd_run_pointwise[SIMD_N_POINTWISE];
+void simd_run_fold_rows(int64_t rows, int64_t n, const float *x, const float *z, double *sum);
 #endif

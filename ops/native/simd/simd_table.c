@@ -19,4 +19,6 @@ const lode_simd LODE_ISA_NAME(lode_simd) = {
     .dw_forward = simd_run_dw_forward,
     .dw_backward_data = simd_run_dw_backward_data,
     .dw_backward_weights = simd_run_dw_backward_weights,
+    .pointwise = simd_run_pointwise,
+    .fold_rows = simd_run_fold_rows,
 };
