@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { NUMBER_MAX = 256 }; /* nobody means a number of more characters */
+
 static bool number_is_word(const char *s, const char *word) {
     for (; *s != '\0' && tolower((unsigned char)*s) == *word; s++) word++;
     return *s == '\0' && *word == '\0';
@@ -54,7 +56,7 @@ static bool number_parse_special(const char *s, double *out) {
 bool lode_f64_parse(const char *s, double *out) {
     const char *point;
     if (!number_is_decimal(s, &point)) return number_parse_special(s, out);
-    char text[256];
+    char text[NUMBER_MAX];
     const char *local = localeconv()->decimal_point;
     size_t n = strlen(s), m = strlen(local);
     if (n + m >= sizeof text) return false;
@@ -73,7 +75,7 @@ bool lode_f64_parse(const char *s, double *out) {
 bool lode_i64_parse(const char *s, int64_t *out) {
     int n = 0;
     const char *end = number_digits(s + (*s == '+' || *s == '-'), &n);
-    if (n > 0 && *end == '\0') {
+    if (n > 0 && n < NUMBER_MAX - 6 && *end == '\0') {
         errno = 0;
         long long x = strtoll(s, NULL, 10);
         if (errno == ERANGE) return false;

@@ -7,7 +7,8 @@
 #include <stdint.h>
 
 /* The whole of `s` as a decimal number: "12", "-0.5", ".5", "1e-3"; also ".inf", "-inf", ".nan"
-   (any case). False, leaving *out alone, for anything else and for numbers beyond a double. */
+   (any case). False, leaving *out alone, for anything else, for numbers beyond a double, and
+   beyond 250 characters. */
 LODE_API bool lode_f64_parse(const char *s, double *out);
 /* The whole of `s` as a decimal integer, "1e6" included. */
 LODE_API bool lode_i64_parse(const char *s, int64_t *out);
