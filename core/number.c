@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { NUMBER_MAX = 256 }; /* nobody means a number of more characters */
+enum { NUMBER_MAX = 250 }; /* characters; nobody means a longer number */
 
 static bool number_is_word(const char *s, const char *word) {
     for (; *s != '\0' && tolower((unsigned char)*s) == *word; s++) word++;
@@ -56,10 +56,10 @@ static bool number_parse_special(const char *s, double *out) {
 bool lode_f64_parse(const char *s, double *out) {
     const char *point;
     if (!number_is_decimal(s, &point)) return number_parse_special(s, out);
-    char text[NUMBER_MAX];
+    char text[NUMBER_MAX + 32];
     const char *local = localeconv()->decimal_point;
     size_t n = strlen(s), m = strlen(local);
-    if (n + m >= sizeof text) return false;
+    if (n > NUMBER_MAX || n + m >= sizeof text) return false;
     memcpy(text, s, n + 1);
     if (point != NULL) {
         size_t at = (size_t)(point - s);
@@ -75,7 +75,7 @@ bool lode_f64_parse(const char *s, double *out) {
 bool lode_i64_parse(const char *s, int64_t *out) {
     int n = 0;
     const char *end = number_digits(s + (*s == '+' || *s == '-'), &n);
-    if (n > 0 && n < NUMBER_MAX - 6 && *end == '\0') {
+    if (n > 0 && strlen(s) <= NUMBER_MAX && *end == '\0') {
         errno = 0;
         long long x = strtoll(s, NULL, 10);
         if (errno == ERANGE) return false;

@@ -24,8 +24,9 @@ static void bad_json_says_where(void **state) {
         {"{} x", "a.json:1:"},
         {"[\"\xff\"]", "a.json:1:"},
     };
+    json_t *before = json_null();
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
-        json_t *v = (json_t *)&bad; /* must become NULL */
+        json_t *v = before; /* must become NULL */
         assert_fails(lode_json_parse(bad[i].text, "a.json", &v), LODE_ERR_DATA, bad[i].words);
         assert_null(v);
     }

@@ -198,7 +198,7 @@ static void leftovers_of_killed_writers_are_taken_over(void **state) {
     lode_free(tmp);
 }
 
-enum { WRITERS = 4, ROUNDS = 50, PIECE = 20000 };
+enum { WRITERS = 4, ROUNDS = 20, PIECE = 20000 };
 
 static void *write_often(void *p) {
     char *path = in_dir("shared"), *bytes = lode_alloc(PIECE, 1);

@@ -134,8 +134,9 @@ static void bad_text_says_where(void **state) {
         {"a: {<<: 3}\n", "s.yaml:1: the merge key << wants a map or a list of maps"},
         {"a:\n - <<: [3]\n", "s.yaml:2: the merge key << wants a map or a list of maps"},
     };
+    lode_yaml some, *before = &some;
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
-        lode_yaml *y = (lode_yaml *)&bad; /* must become NULL */
+        lode_yaml *y = before; /* must become NULL */
         assert_fails(lode_yaml_parse(bad[i].text, "s.yaml", &y), LODE_ERR_CONFIG, bad[i].words);
         assert_null(y);
     }
