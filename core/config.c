@@ -23,21 +23,18 @@ struct lode_config {
 
 /* Takes `root` even when it fails. */
 static lode_status config_create(lode_yaml *root, lode_config **out) {
-    lode_status status = LODE_OK;
+    lode_status status = LODE_ERR_NO_MEMORY;
     lode_config *c = NULL;
-    *out = NULL;
     if (root->kind != LODE_YAML_MAP)
         status = lode_yaml_fail(root, "a recipe consists of sections, `section:` and keys below");
-    else {
+    else
         c = LODE_NEW(lode_config);
-        if (c == NULL) status = LODE_ERR_NO_MEMORY;
-    }
-    if (status != LODE_OK) {
+    *out = c;
+    if (c == NULL) {
         lode_yaml_destroy(root);
         return status;
     }
     c->root = root;
-    *out = c;
     return LODE_OK;
 }
 

@@ -166,6 +166,7 @@ static const char *json_type_name(const json_t *v) {
 
 static lode_status json_member(const json_t *o, const char *key, const char *what,
                                const json_t **out) {
+    *out = NULL;
     if (!json_is_object(o)) return LODE_FAIL(LODE_ERR_DATA, "%s: not a JSON object", what);
     *out = json_object_get(o, key);
     if (*out == NULL) return LODE_FAIL(LODE_ERR_DATA, "%s: key `%s` is missing", what, key);
@@ -179,7 +180,7 @@ static lode_status json_wrong(const json_t *v, const char *key, const char *what
 }
 
 lode_status lode_json_get_int(const json_t *o, const char *key, const char *what, int64_t *out) {
-    const json_t *v;
+    const json_t *v = NULL;
     LODE_TRY(json_member(o, key, what, &v));
     if (!json_is_integer(v)) return json_wrong(v, key, what, "an integer");
     *out = (int64_t)json_integer_value(v);
@@ -187,7 +188,7 @@ lode_status lode_json_get_int(const json_t *o, const char *key, const char *what
 }
 
 lode_status lode_json_get_f64(const json_t *o, const char *key, const char *what, double *out) {
-    const json_t *v;
+    const json_t *v = NULL;
     LODE_TRY(json_member(o, key, what, &v));
     if (!json_is_number(v)) return json_wrong(v, key, what, "a number");
     *out = json_number_value(v);
@@ -195,7 +196,7 @@ lode_status lode_json_get_f64(const json_t *o, const char *key, const char *what
 }
 
 lode_status lode_json_get_bool(const json_t *o, const char *key, const char *what, bool *out) {
-    const json_t *v;
+    const json_t *v = NULL;
     LODE_TRY(json_member(o, key, what, &v));
     if (!json_is_boolean(v)) return json_wrong(v, key, what, "true or false");
     *out = json_is_true(v);
@@ -204,7 +205,7 @@ lode_status lode_json_get_bool(const json_t *o, const char *key, const char *wha
 
 lode_status lode_json_get_string(const json_t *o, const char *key, const char *what,
                                  const char **out) {
-    const json_t *v;
+    const json_t *v = NULL;
     LODE_TRY(json_member(o, key, what, &v));
     if (!json_is_string(v)) return json_wrong(v, key, what, "text");
     *out = json_string_value(v);

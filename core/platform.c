@@ -74,13 +74,15 @@ static bool platform_proc_field(const char *path, const char *key, char *out, si
 /* The first number in a small file such as those of control groups; -1 when there is none
    ("max"). `second` gets the next number. */
 static double platform_read_numbers(const char *path, double *second) {
+    char line[128] = "", *end = line;
     FILE *f = fopen(path, "re");
-    double a = -1, b = -1;
     if (f == NULL) return -1;
-    if (fscanf(f, "%lf %lf", &a, &b) < 1) a = -1;
+    if (fgets(line, sizeof line, f) == NULL) line[0] = '\0';
     fclose(f);
-    if (second != NULL) *second = b;
-    return a;
+    double first = strtod(line, &end);
+    if (end == line) return -1;
+    if (second != NULL) *second = strtod(end, NULL);
+    return first;
 }
 
 static int platform_count_cores(void) {
