@@ -246,5 +246,12 @@ void lode_device_reset_peak(lode_device *d) {
 void lode_device_empty_cache(lode_device *d) {
     device_lock(d);
     device_drop_all(d);
+    for (int i = 0; i < DEVICE_N_CLASSES; i++) {
+        device_class *c = &d->classes[i];
+        if (c->n_blocks > 0) continue;
+        lode_free(c->cached);
+        c->cached = NULL;
+        c->capacity = 0;
+    }
     device_unlock(d);
 }

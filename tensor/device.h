@@ -42,6 +42,7 @@ LODE_API const lode_device_ops *lode_device_get_ops(const lode_device *d);
 LODE_API void *lode_device_self(const lode_device *d);
 LODE_API lode_device_stats lode_device_get_stats(const lode_device *d);
 LODE_API void lode_device_reset_peak(lode_device *d);
+/* Gives everything back that no tensor uses. */
 LODE_API void lode_device_empty_cache(lode_device *d);
 
 /* Used by tensors and workspaces. Thread-safe, at least 64-byte aligned. NULL with

@@ -52,6 +52,11 @@ static lode_status io_read_ints(const lode_tensor_file *f, const char *name, con
     return LODE_OK;
 }
 
+/* Retells a failure of dtype or shape as one of the file. */
+static lode_status io_bad_entry(const lode_tensor_file *f, const char *name) {
+    return LODE_FAIL(LODE_ERR_DATA, "%s: tensor \"%.80s\": %s", f->name, name, lode_last_error());
+}
+
 static lode_status io_read_entry(const lode_tensor_file *f, const char *name, const json_t *entry,
                                  io_entry *out) {
     int64_t range[2] = {0};
@@ -60,17 +65,11 @@ static lode_status io_read_entry(const lode_tensor_file *f, const char *name, co
     const char *dtype = json_string_value(json_object_get(entry, "dtype"));
     if (dtype == NULL)
         return LODE_FAIL(LODE_ERR_DATA, "%s: tensor \"%.80s\" has no dtype", f->name, name);
-    if (lode_dtype_from_name(dtype, &out->dtype) != LODE_OK) {
-        lode_error_context("%s: tensor \"%.80s\"", f->name, name);
-        return LODE_ERR_DATA;
-    }
+    if (lode_dtype_from_name(dtype, &out->dtype) != LODE_OK) return io_bad_entry(f, name);
     LODE_TRY(
         io_read_ints(f, name, entry, "shape", LODE_MAX_DIMS, out->shape.dim, &out->shape.n_dims));
     LODE_TRY(io_read_ints(f, name, entry, "data_offsets", 2, range, &n_range));
-    if (lode_shape_check(&out->shape) != LODE_OK) {
-        lode_error_context("%s: tensor \"%.80s\"", f->name, name);
-        return LODE_ERR_DATA;
-    }
+    if (lode_shape_check(&out->shape) != LODE_OK) return io_bad_entry(f, name);
     if (n_range != 2 || range[1] < range[0] || range[1] > f->data_size)
         return LODE_FAIL(LODE_ERR_DATA,
                          "%s: tensor \"%.80s\" stands at bytes %lld to %lld of %lld: the file is "
