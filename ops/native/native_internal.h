@@ -57,4 +57,10 @@ lode_status native_transpose_backward(const lode_op_call *c, const lode_tensor *
 lode_status native_reshape_forward(const lode_op_call *c);
 lode_status native_reshape_backward(const lode_op_call *c, const lode_tensor *dy,
                                     lode_tensor *const *dx);
+
+/* native_dropout.c */
+lode_status native_dropout_forward(const lode_op_call *c);
+lode_status native_dropout_backward(const lode_op_call *c, const lode_tensor *dy,
+                                    lode_tensor *const *dx);
+size_t native_dropout_workspace(const lode_op_call *c, bool backward);
 #endif

@@ -6,46 +6,40 @@
 
 #include <stdio.h>
 
+/* Which functions serve an operator: native_FAMILY_forward and so on. */
+#define KERNEL(OP, SUPPORTS, FAMILY, WORKSPACE)                                                    \
+    { &lode_op_##OP, SUPPORTS, native_##FAMILY##_forward, native_##FAMILY##_backward, WORKSPACE }
+
+/* clang-format off */
 static const lode_kernel native_kernels[] = {
-    {&lode_op_conv2d, native_depthwise_supports, native_depthwise_forward,
-     native_depthwise_backward, native_depthwise_workspace},
-    {&lode_op_relu, lode_native_f32, native_activation_forward, native_activation_backward, NULL},
-    {&lode_op_relu6, lode_native_f32, native_activation_forward, native_activation_backward, NULL},
-    {&lode_op_leaky_relu, lode_native_f32, native_activation_forward, native_activation_backward,
-     NULL},
-    {&lode_op_hsigmoid, lode_native_f32, native_activation_forward, native_activation_backward,
-     NULL},
-    {&lode_op_hswish, lode_native_f32, native_activation_forward, native_activation_backward, NULL},
-    {&lode_op_sigmoid, lode_native_f32, native_activation_forward, native_activation_backward,
-     NULL},
-    {&lode_op_swish, lode_native_f32, native_activation_forward, native_activation_backward, NULL},
-    {&lode_op_tanh, lode_native_f32, native_activation_forward, native_activation_backward, NULL},
-    {&lode_op_gelu, lode_native_f32, native_activation_forward, native_activation_backward, NULL},
-    {&lode_op_scale, lode_native_f32, native_scale_forward, native_scale_backward, NULL},
-    {&lode_op_add, lode_native_f32, native_elementwise_forward, native_elementwise_backward,
-     native_elementwise_workspace},
-    {&lode_op_sub, lode_native_f32, native_elementwise_forward, native_elementwise_backward,
-     native_elementwise_workspace},
-    {&lode_op_mul, lode_native_f32, native_elementwise_forward, native_elementwise_backward,
-     native_elementwise_workspace},
-    {&lode_op_div, lode_native_f32, native_elementwise_forward, native_elementwise_backward,
-     native_elementwise_workspace},
-    {&lode_op_scale_rows, lode_native_f32, native_scale_rows_forward, native_scale_rows_backward,
-     native_scale_rows_workspace},
-    {&lode_op_reduce_sum, native_reduce_supports, native_reduce_forward, native_reduce_backward,
-     native_reduce_workspace},
-    {&lode_op_reduce_mean, native_reduce_supports, native_reduce_forward, native_reduce_backward,
-     native_reduce_workspace},
-    {&lode_op_concat, lode_native_f32, native_concat_forward, native_concat_backward, NULL},
-    {&lode_op_pad, lode_native_f32, native_pad_forward, native_pad_backward, NULL},
-    {&lode_op_identity, lode_native_f32, native_identity_forward, native_identity_backward, NULL},
-    {&lode_op_slice, lode_native_f32, native_slice_forward, native_slice_backward, NULL},
-    {&lode_op_transpose, lode_native_f32, native_transpose_forward, native_transpose_backward,
-     NULL},
-    {&lode_op_reshape, lode_native_f32, native_reshape_forward, native_reshape_backward, NULL},
-    {&lode_op_channel_shuffle, native_channel_shuffle_supports, native_channel_shuffle_forward,
-     native_channel_shuffle_backward, NULL},
+    KERNEL(conv2d,          native_depthwise_supports,       depthwise,       native_depthwise_workspace),
+    KERNEL(relu,            lode_native_f32,                 activation,      NULL),
+    KERNEL(relu6,           lode_native_f32,                 activation,      NULL),
+    KERNEL(leaky_relu,      lode_native_f32,                 activation,      NULL),
+    KERNEL(hsigmoid,        lode_native_f32,                 activation,      NULL),
+    KERNEL(hswish,          lode_native_f32,                 activation,      NULL),
+    KERNEL(sigmoid,         lode_native_f32,                 activation,      NULL),
+    KERNEL(swish,           lode_native_f32,                 activation,      NULL),
+    KERNEL(tanh,            lode_native_f32,                 activation,      NULL),
+    KERNEL(gelu,            lode_native_f32,                 activation,      NULL),
+    KERNEL(scale,           lode_native_f32,                 scale,           NULL),
+    KERNEL(add,             lode_native_f32,                 elementwise,     native_elementwise_workspace),
+    KERNEL(sub,             lode_native_f32,                 elementwise,     native_elementwise_workspace),
+    KERNEL(mul,             lode_native_f32,                 elementwise,     native_elementwise_workspace),
+    KERNEL(div,             lode_native_f32,                 elementwise,     native_elementwise_workspace),
+    KERNEL(scale_rows,      lode_native_f32,                 scale_rows,      native_scale_rows_workspace),
+    KERNEL(reduce_sum,      native_reduce_supports,          reduce,          native_reduce_workspace),
+    KERNEL(reduce_mean,     native_reduce_supports,          reduce,          native_reduce_workspace),
+    KERNEL(dropout,         lode_native_f32,                 dropout,         native_dropout_workspace),
+    KERNEL(concat,          lode_native_f32,                 concat,          NULL),
+    KERNEL(pad,             lode_native_f32,                 pad,             NULL),
+    KERNEL(identity,        lode_native_f32,                 identity,        NULL),
+    KERNEL(slice,           lode_native_f32,                 slice,           NULL),
+    KERNEL(transpose,       lode_native_f32,                 transpose,       NULL),
+    KERNEL(reshape,         lode_native_f32,                 reshape,         NULL),
+    KERNEL(channel_shuffle, native_channel_shuffle_supports, channel_shuffle, NULL),
 };
+/* clang-format on */
 
 static void native_describe(char out[128]) {
     snprintf(out, 128, "own kernels, %s", lode_simd_get()->name);
