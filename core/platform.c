@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +22,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -149,6 +151,44 @@ int lode_terminal_width(int fd) {
 }
 
 int64_t lode_process_id(void) { return (int64_t)getpid(); }
+
+/* ---- signals and commands ---- */
+
+static volatile sig_atomic_t platform_signal;
+
+static void platform_on_signal(int number) { platform_signal = number; }
+
+void lode_catch_signals(void) {
+    struct sigaction action = {.sa_handler = platform_on_signal};
+    sigemptyset(&action.sa_mask);
+    action.sa_flags = (int)SA_RESETHAND | SA_RESTART; /* the second one is not caught */
+    platform_signal = 0;
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+}
+
+int lode_caught_signal(void) { return platform_signal; }
+
+lode_status lode_run_command(const char *command, char **output, int *exit_code) {
+    char bytes[4096];
+    lode_text text = {0};
+    *output = NULL;
+    *exit_code = -1;
+    fflush(NULL); /* or the child would write our buffers again */
+    FILE *pipe = popen(command, "r");
+    if (pipe == NULL)
+        return LODE_FAIL(LODE_ERR_IO, "cannot run `%s`: %s", command, strerror(errno));
+    for (size_t n; (n = fread(bytes, 1, sizeof bytes, pipe)) > 0;)
+        lode_text_add_bytes(&text, bytes, n);
+    int code = pclose(pipe);
+    if (code == -1) {
+        lode_text_deinit(&text);
+        return LODE_FAIL(LODE_ERR_IO, "cannot wait for `%s`: %s", command, strerror(errno));
+    }
+    *exit_code = WIFSIGNALED(code) ? 128 + WTERMSIG(code) : WEXITSTATUS(code);
+    *output = lode_text_take(&text);
+    return *output != NULL ? LODE_OK : LODE_ERR_NO_MEMORY;
+}
 
 /* ---- files ---- */
 

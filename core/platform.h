@@ -20,6 +20,13 @@ LODE_API lode_cpu lode_cpu_get(void);
 LODE_API int64_t lode_peak_rss_bytes(void);         /* of this process; 0 when unknown */
 LODE_API int64_t lode_available_memory_bytes(void); /* 0 when unknown */
 LODE_API int64_t lode_process_id(void);
+/* From here on Ctrl-C (SIGINT) and SIGTERM only set a flag, so that work can be saved; a second one
+   ends the process at once. */
+LODE_API void lode_catch_signals(void);
+LODE_API int lode_caught_signal(void); /* 2 SIGINT, 15 SIGTERM, 0 none */
+/* Runs a shell command to its end. *output: what it wrote to stdout, lode_free; *exit_code: as the
+   shell tells it, 128 + n after signal n. Fails only when it could not be run at all. */
+LODE_API lode_status lode_run_command(const char *command, char **output, int *exit_code);
 LODE_API bool lode_is_terminal(int fd);   /* 1 stdout, 2 stderr */
 LODE_API int lode_terminal_width(int fd); /* columns, 0 when unknown */
 

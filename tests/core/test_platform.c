@@ -77,6 +77,50 @@ static void the_machine_is_described(void **state) {
     lode_free((void *)(uintptr_t)p);
 }
 
+static void commands_are_run(void **state) {
+    (void)state;
+    char *output = NULL;
+    int code = -1;
+    assert_ok(lode_run_command("printf 'a b\\n'; exit 3", &output, &code));
+    assert_string_equal(output, "a b\n");
+    assert_int_equal(code, 3);
+    lode_free(output);
+    assert_ok(lode_run_command("kill -9 $$", &output, &code));
+    assert_int_equal(code, 128 + 9);
+    assert_string_equal(output, "");
+    lode_free(output);
+    assert_ok(lode_run_command("no-such-command-here 2>/dev/null", &output, &code));
+    assert_int_equal(code, 127);
+    lode_free(output);
+    assert_ok(lode_run_command("head -c 100000 /dev/zero | tr '\\0' x", &output, &code));
+    assert_int_equal(strlen(output), 100000);
+    lode_free(output);
+    test_fail_allocation(1);
+    lode_status status = lode_run_command("head -c 100000 /dev/zero | tr '\\0' x", &output, &code);
+    test_fail_allocation(-1);
+    assert_int_equal(status, LODE_ERR_NO_MEMORY);
+    assert_null(output);
+}
+
+static void signals_are_caught_once(void **state) {
+    (void)state;
+    char *output;
+    int code;
+    assert_int_equal(lode_caught_signal(), 0);
+    lode_catch_signals();
+    char *kill_us = lode_format("kill -2 %lld", (long long)lode_process_id());
+    assert_ok(lode_run_command(kill_us, &output, &code));
+    assert_int_equal(lode_caught_signal(), SIGINT);
+    lode_free(output);
+    lode_free(kill_us);
+    lode_catch_signals();
+    assert_int_equal(lode_caught_signal(), 0);
+    raise(SIGTERM);
+    assert_int_equal(lode_caught_signal(), SIGTERM);
+    assert_true(signal(SIGTERM, SIG_DFL) == SIG_DFL); /* a second one would have ended us */
+    signal(SIGINT, SIG_DFL);
+}
+
 static void files_come_back(void **state) {
     (void)state;
     char *path = in_dir("a"), bytes[] = "some\0bytes";
@@ -404,6 +448,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_clock_goes_on),
         cmocka_unit_test(the_machine_is_described),
+        cmocka_unit_test(commands_are_run),
+        cmocka_unit_test(signals_are_caught_once),
         cmocka_unit_test(files_come_back),
         cmocka_unit_test(large_files_come_back),
         cmocka_unit_test(files_without_a_size_are_read),
