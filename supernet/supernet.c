@@ -132,7 +132,7 @@ void lode_supernet_clear_grads(lode_supernet *net) {
     for (int64_t i = 0; i < net->n_parameters; i++) lode_parameter_clear_grad(net->parameter[i]);
 }
 
-static int64_t supernet_slot_elements(const lode_supernet *net, const net_slot *slot) {
+int64_t net_slot_elements(const lode_supernet *net, const net_slot *slot) {
     int64_t n = 0;
     for (int i = slot->first; i < slot->first + slot->n; i++)
         if (net->parameter[i]->kind != LODE_PARAM_RUNNING)
@@ -150,13 +150,13 @@ lode_status lode_supernet_count_parameters(const lode_supernet *net, const lode_
         const space_layer *l = nl->l;
         int first = l->kind == SPACE_CELL ? 2 : 0,
             width = l->kind == SPACE_CELL ? l->cell->set->n : 0;
-        for (int k = 0; k < first; k++) *out += supernet_slot_elements(net, &nl->slot[k]);
+        for (int k = 0; k < first; k++) *out += net_slot_elements(net, &nl->slot[k]);
         for (int e = 0; l->kind == SPACE_CELL && e < l->cell->n_edges; e++)
-            *out += supernet_slot_elements(
-                net, &nl->slot[first + e * width + arch->option[l->decision + e]]);
-        if (l->kind == SPACE_FIXED) *out += supernet_slot_elements(net, &nl->slot[0]);
+            *out += net_slot_elements(net,
+                                      &nl->slot[first + e * width + arch->option[l->decision + e]]);
+        if (l->kind == SPACE_FIXED) *out += net_slot_elements(net, &nl->slot[0]);
         if (l->kind == SPACE_CHOICE)
-            *out += supernet_slot_elements(net, &nl->slot[arch->option[l->decision]]);
+            *out += net_slot_elements(net, &nl->slot[arch->option[l->decision]]);
     }
     return LODE_OK;
 }

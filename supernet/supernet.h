@@ -83,6 +83,24 @@ LODE_API const lode_block *lode_supernet_block(const lode_supernet *net, int i);
 LODE_API lode_status lode_supernet_trace(lode_supernet *net, const lode_arch *arch, int64_t batch,
                                          bool train, lode_tape *trace);
 
+/* ---- what `lode space show` prints ---- */
+typedef struct lode_layer_info {
+    const char *name; /* "stem", "layer3", "cell2" */
+    const char *what; /* kind of block, "choice", or the cell's type */
+    int64_t in, out, stride;
+    int first_decision, n_decisions; /* n 0: fixed */
+} lode_layer_info;
+LODE_API int lode_space_n_layers(const lode_space *s);
+LODE_API lode_layer_info lode_space_layer(const lode_space *s, int i);
+
+/* Exact over all valid architectures, because MACs and parameters are sums over decisions. */
+typedef struct lode_space_summary {
+    double log10_count;
+    double min_macs, max_macs, min_params, max_params;
+    lode_arch smallest, largest; /* by MACs */
+} lode_space_summary;
+LODE_API lode_status lode_space_summarize(lode_space *s, lode_space_summary *out);
+
 /* ---- extraction (methods B3) ---- */
 /* The fixed network of one architecture with copies of the supernet's weights. */
 LODE_API lode_status lode_supernet_extract(lode_supernet *net, const lode_arch *arch,

@@ -61,6 +61,10 @@ struct lode_pass {
 /* ---- pass.c ---- */
 void net_pool_destroy(net_pool *pool);
 
+/* ---- supernet.c ---- */
+/* Trainable elements of one block. */
+int64_t net_slot_elements(const lode_supernet *net, const net_slot *slot);
+
 /* ---- forward.c ---- */
 lode_var *net_forward(lode_pass *p, lode_var *x, const lode_choice *choice);
 

@@ -1,0 +1,95 @@
+/* tiny.h: two small spaces that have everything, and what the tests do with networks. */
+#ifndef LODE_TESTS_SUPERNET_TINY_H
+#define LODE_TESTS_SUPERNET_TINY_H
+#include "ops/dispatch.h"
+#include "supernet/supernet.h"
+#include "support/support.h"
+
+/* A chain: stride, groups with shuffle, squeeze-and-excite, every activation, skip both ways. */
+#define TINY_CHAIN                                                                                 \
+    "name: tiny-chain\ninput: {channels: 2, size: 7}\nclasses: 3\n"                                \
+    "sets:\n  s:\n"                                                                                \
+    "    a: {op: mbconv, kernel: 3, expand: 2, act: swish}\n"                                      \
+    "    b: {op: mbconv, kernel: 5, expand: 1, expand_conv: always, groups: 2, act: hswish}\n"     \
+    "    c: {op: mbconv, kernel: 3, expand: 1, se: 0.25, act: relu6}\n"                            \
+    "    skip: {op: skip, at_shape_change: {op: conv, kernel: 1, act: none}}\n"                    \
+    "layers:\n"                                                                                    \
+    "  - {name: stem, op: conv, kernel: 3, channels: 4, act: swish}\n"                             \
+    "  - {choice: s, channels: 4}\n"                                                               \
+    "  - {choice: s, channels: 6, stride: 2, repeat: 2}\n"                                         \
+    "  - {name: pool, op: global_pool}\n"                                                          \
+    "  - {name: classifier, op: linear}\n"
+
+/* Cells of two inputs with a reduction, every operation of a cell, and a cell of one input. */
+#define TINY_CELLS                                                                                 \
+    "name: tiny-cells\ninput: {channels: 2, size: 7}\nclasses: 3\nbn: {affine: false}\n"           \
+    "init: {conv: uniform, linear_std: 0}\n"                                                       \
+    "sets:\n  s:\n"                                                                                \
+    "    none: {op: none}\n"                                                                       \
+    "    max: {op: max_pool, bn: true}\n"                                                          \
+    "    avg: {op: avg_pool}\n"                                                                    \
+    "    skip: {op: skip, at_shape_change: {op: factorized_reduce}}\n"                             \
+    "    sep: {op: sep_conv}\n"                                                                    \
+    "    dil: {op: dil_conv}\n"                                                                    \
+    "  t:\n    none: {op: none}\n    skip: {op: skip}\n    conv: {op: conv, order: act_conv_bn}\n" \
+    "cells:\n"                                                                                     \
+    "  normal: {inputs: 2, nodes: 2, set: s, output: concat, keep: 2}\n"                           \
+    "  reduce: {inputs: 2, nodes: 2, set: s, output: concat, keep: 1}\n"                           \
+    "  last: {inputs: 1, nodes: 2, set: t, output: last}\n"                                        \
+    "layers:\n"                                                                                    \
+    "  - {name: stem, op: conv, channels: 4, act: none}\n"                                         \
+    "  - {cell: normal, channels: 2}\n"                                                            \
+    "  - {cell: reduce, channels: 4, stride: 2}\n"                                                 \
+    "  - {cell: normal, channels: 4}\n"                                                            \
+    "  - {cell: last, channels: 8, repeat: 2}\n"                                                   \
+    "  - {name: reduce1, op: residual, channels: 6, stride: 2}\n"                                  \
+    "  - {name: end, op: bn_act, act: swish}\n"                                                    \
+    "  - {name: pool, op: global_pool}\n"                                                          \
+    "  - {name: classifier, op: linear}\n"
+
+static inline lode_space *tiny_space(const char *text) {
+    lode_space *s;
+    assert_ok(lode_space_parse(text, "tiny.yaml", NULL, &s));
+    return s;
+}
+
+/* Standard normal input of the space's size. */
+static inline lode_tensor *tiny_input(const lode_space *s, lode_dtype dtype, int64_t batch,
+                                      uint64_t index) {
+    lode_space_options r = lode_space_resolved(s);
+    lode_tensor *x;
+    lode_shape shape = LODE_SHAPE4(batch, r.channels, r.size, r.size);
+    lode_rng rng = lode_rng_stream(7, LODE_RNG_TEST, index);
+    assert_ok(lode_tensor_create(lode_cpu_device(), dtype, &shape, LODE_CHANNELS_LAST, &x));
+    assert_ok(lode_tensor_fill_normal(x, &rng, 0, 1));
+    return x;
+}
+
+/* Running statistics as after training, so that EVAL is not the identity. */
+static inline void tiny_disturb(lode_supernet *net) {
+    for (int i = 0; i < lode_supernet_n_parameters(net); i++) {
+        lode_parameter *p = lode_supernet_parameter(net, i);
+        lode_rng rng = lode_rng_stream(11, LODE_RNG_TEST, lode_hash_text(p->name));
+        bool var = strstr(p->name, ".var") != NULL, mean = strstr(p->name, ".mean") != NULL;
+        if (var || p->kind == LODE_PARAM_NORM)
+            assert_ok(lode_tensor_fill_uniform(p->value, &rng, 0.5, 1.5));
+        if (mean) assert_ok(lode_tensor_fill_normal(p->value, &rng, 0, 0.3));
+    }
+}
+
+/* Logits of one architecture (NULL for a fixed network) on an EVAL tape; release them. */
+static inline lode_tensor *tiny_logits(const lode_runner *runner, lode_supernet *net,
+                                       const lode_arch *a, lode_tensor *x, lode_bn_mode bn) {
+    lode_tape *t;
+    lode_choice choice[LODE_MAX_DECISIONS];
+    lode_forward_options options = {.bn = bn};
+    if (a != NULL) lode_choice_from_arch(a, choice);
+    assert_ok(lode_tape_create(LODE_EVAL, runner, &t));
+    lode_var *y = lode_supernet_forward(t, net, lode_tape_constant(t, x), a != NULL ? choice : NULL,
+                                        &options);
+    assert_ok(lode_tape_status(t));
+    lode_tensor *out = lode_take_value(y);
+    lode_tape_destroy(t);
+    return out;
+}
+#endif
