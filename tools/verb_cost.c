@@ -1,0 +1,261 @@
+/* verb_cost.c: `lode cost build | show | verify`. */
+#include "core/memory.h"
+#include "core/parallel.h"
+#include "hwcost/profile.h"
+#include "tools/cli.h"
+#include "tools/workspace.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define COST_OPTION_MODEL                                                                          \
+    { "model", 'm', "SUBNET", "a saved network (directory) instead of a space" }
+#define COST_OPTION_PROVIDERS                                                                      \
+    { "providers", 0, "LIST", "kernel providers allowed (native,onednn,reference)" }
+
+/* ---- build ---- */
+
+static const cli_option build_options[] = {
+    WORKSPACE_OPTION_SPACE,
+    WORKSPACE_OPTION_SET,
+    COST_OPTION_MODEL,
+    COST_OPTION_PROVIDERS,
+    {"output", 'o', "FILE", "where the table goes (needed)"},
+    {"batch", 0, "N", "images per forward pass (default 1)"},
+    {"warmup", 0, "N", "untimed passes of each architecture (default 3)"},
+    {"rounds", 0, "N", "timed passes of each architecture (default 40)"},
+    {"networks", 0, "N", "random networks that fit the whole (default 16; 0: no fit)"},
+    {"budget", 0, "SECONDS", "stop measuring calls after this time"},
+};
+
+static lode_status build_read_options(cli *c, lode_profile_options *o) {
+    int64_t budget = 0;
+    LODE_TRY(lode_options_default(&lode_profile_option_table, o));
+    LODE_TRY(cli_get_int(c, "batch", o->batch, 1, 4096, &o->batch));
+    LODE_TRY(cli_get_int(c, "warmup", o->warmup, 0, 10000, &o->warmup));
+    LODE_TRY(cli_get_int(c, "rounds", o->rounds, 3, 100000, &o->rounds));
+    LODE_TRY(cli_get_int(c, "networks", o->networks, 0, 10000, &o->networks));
+    LODE_TRY(cli_get_int(c, "budget", 0, 0, 1000000, &budget));
+    o->budget_s = (double)budget;
+    o->seed = cli_seed(c, 1);
+    return LODE_OK;
+}
+
+static lode_status build_run(cli *c) {
+    workspace w;
+    lode_profile_options o;
+    lode_table *table = NULL;
+    const char *path = NULL;
+    lode_status status = LODE_OK;
+    LODE_TRY(cli_need(c, "output", &path));
+    LODE_TRY(build_read_options(c, &o));
+    LODE_TRY(workspace_open(c, true, &w));
+    LODE_GOTO(lode_profile_space(w.net, w.dispatch, &o, cli_progress(c), &table));
+    LODE_GOTO(lode_table_write(table, path));
+    lode_table_info info = lode_table_get_info(table);
+    cli_print(c, "%s: %lld calls of space %s at batch %lld, %d threads, %s\n", path,
+              (long long)lode_table_n(table), info.space, (long long)info.batch, info.threads,
+              info.device);
+    if (info.fit_mape >= 0)
+        cli_print(c, "network = %.4f ms + %.4f x sum of calls; MAPE %.1f %% on %lld networks\n",
+                  info.constant, info.slope, info.fit_mape, (long long)info.networks);
+    cli_result(c, json_pack("{s:s, s:I, s:f, s:f, s:f}", "table", path, "calls",
+                            (json_int_t)lode_table_n(table), "constant", info.constant, "slope",
+                            info.slope, "fit_mape", info.fit_mape));
+done:
+    lode_table_destroy(table);
+    workspace_close(&w);
+    return status;
+}
+
+const cli_verb cli_verb_cost_build = {
+    .name = "cost build",
+    .about = "measures every distinct operator call of a space on this machine",
+    .details =
+        "Runs random networks that cover every option of every decision, times each operator "
+        "call where it runs, and writes one entry per distinct call: median, minimum, spread, "
+        "samples, provider. Then fits constant and slope between sums of entries and whole "
+        "networks. Leave the machine alone meanwhile.",
+    .options = build_options,
+    .n_options = (int)(sizeof build_options / sizeof *build_options),
+    .run = build_run,
+};
+
+/* ---- show ---- */
+
+static const cli_option show_options[] = {
+    WORKSPACE_OPTION_SPACE,
+    WORKSPACE_OPTION_SET,
+    COST_OPTION_MODEL,
+    {"arch", 'a', "ARCH", "architecture: text, code, or @file.json"},
+    {"cost", 0, "MODEL", "macs, params, activation_bytes, latency_ms=table.json (may be repeated)"},
+    {"batch", 0, "N", "images per forward pass (default: the table's, else 1)"},
+    {"calls", 0, NULL, "list the operator calls too"},
+};
+
+static lode_status show_calls(cli *c, workspace *w, const lode_arch *arch, int64_t batch) {
+    lode_tape *trace = NULL;
+    lode_status status = LODE_OK;
+    char macs[16];
+    LODE_TRY(lode_tape_create(LODE_TRACE, NULL, &trace));
+    LODE_GOTO(lode_supernet_trace(w->net, arch, batch > 0 ? batch : 1, false, trace));
+    for (int i = 0; i < lode_trace_n(trace); i++) {
+        const lode_trace_call *call = lode_trace_get(trace, i);
+        char *text = lode_call_text(&call->call);
+        LODE_GOTO(text ? LODE_OK : LODE_ERR_NO_MEMORY);
+        cli_print(c, "  %-28s %8s  %s\n", call->label, cli_si(call->count.macs, macs), text);
+        lode_free(text);
+    }
+done:
+    lode_tape_destroy(trace);
+    return status;
+}
+
+static lode_status show_run(cli *c) {
+    static const char *const defaults[] = {"macs", "params", "activation_bytes"};
+    workspace w;
+    lode_arch arch = {0};
+    const char *const *specs = NULL, *text = cli_get(c, "arch", NULL);
+    int64_t batch = 0;
+    json_t *out = json_object();
+    LODE_TRY(cli_get_int(c, "batch", 0, 1, 4096, &batch));
+    LODE_TRY(workspace_open(c, true, &w));
+    lode_status status = LODE_OK;
+    int n = cli_get_all(c, "cost", &specs);
+    const char *const *list = n ? specs : defaults;
+    if (!lode_supernet_is_fixed(w.net, &arch)) {
+        LODE_GOTO(text ? LODE_OK : cli_usage_error(c, "--arch is needed"));
+        LODE_GOTO(lode_arch_parse(w.space, text, &arch));
+    }
+    for (int i = 0; i < (n ? n : 3); i++) {
+        lode_cost *cost = NULL;
+        double value = 0;
+        LODE_GOTO(lode_cost_open(list[i], w.net, batch, &cost));
+        status = lode_cost_hard(cost, &arch, &value);
+        if (status == LODE_OK) {
+            cli_print(c, "%-18s %.6g %s\n", lode_cost_name(cost), value, lode_cost_unit(cost));
+            json_object_set_new(
+                out, lode_cost_name(cost),
+                json_pack("{s:f, s:s}", "value", value, "unit", lode_cost_unit(cost)));
+        }
+        lode_cost_close(cost);
+        LODE_GOTO(status);
+    }
+    if (cli_flag(c, "calls")) LODE_GOTO(show_calls(c, &w, &arch, batch));
+done:
+    workspace_close(&w);
+    cli_result(c, out);
+    return status;
+}
+
+const cli_verb cli_verb_cost_show = {
+    .name = "cost show",
+    .about = "prices one architecture",
+    .options = show_options,
+    .n_options = (int)(sizeof show_options / sizeof *show_options),
+    .run = show_run,
+};
+
+/* ---- verify ---- */
+
+static const cli_option verify_options[] = {
+    WORKSPACE_OPTION_SPACE,
+    WORKSPACE_OPTION_SET,
+    COST_OPTION_PROVIDERS,
+    {"cost", 0, "MODEL", "the model to verify: latency_ms=table.json (needed)"},
+    {"count", 'n', "N", "random networks (default 30)"},
+    {"warmup", 0, "N", "untimed passes of each network (default 3)"},
+    {"rounds", 0, "N", "timed passes of each network (default 30)"},
+};
+
+typedef struct verify_work {
+    lode_arch *arch;
+    lode_summary *measured;
+    double *p, *m;
+} verify_work;
+
+static lode_status verify_report(cli *c, const workspace *w, lode_cost *cost, const verify_work *v,
+                                 int64_t n) {
+    lode_agreement a;
+    json_t *rows = json_array();
+    cli_print(c, "%-10s %-10s %-8s  architecture\n", "predicted", "measured", "error");
+    for (int64_t i = 0; i < n; i++) {
+        char *text = lode_arch_code(w->space, &v->arch[i]);
+        cli_print(c, "%-10.4f %-10.4f %+6.1f %%  %s\n", v->p[i], v->m[i],
+                  100 * (v->p[i] - v->m[i]) / v->m[i], text ? text : "");
+        json_array_append_new(rows, json_pack("{s:s, s:f, s:f, s:f}", "arch", text ? text : "",
+                                              "predicted", v->p[i], "measured", v->m[i], "spread",
+                                              v->measured[i].spread));
+        lode_free(text);
+    }
+    LODE_TRY(lode_agree(v->p, v->m, n, &a));
+    cli_print(c,
+              "%lld networks, %s: MAPE %.2f %%, bias %+.2f %%, RMSE %.4f, Kendall tau %.3f, "
+              "Pearson %.3f\n",
+              (long long)n, lode_cost_unit(cost), a.mape, a.bias, a.rmse, a.tau_b, a.pearson);
+    cli_result(c,
+               json_pack("{s:f, s:f, s:f, s:f, s:f, s:o}", "mape", a.mape, "bias", a.bias, "rmse",
+                         a.rmse, "tau_b", a.tau_b, "pearson", a.pearson, "networks", rows));
+    return LODE_OK;
+}
+
+static lode_status verify_measure(cli *c, workspace *w, const char *path, lode_cost *cost,
+                                  verify_work *v, int64_t n) {
+    int64_t warmup = 3, rounds = 30;
+    lode_table *table = NULL;
+    lode_rng rng = lode_rng_stream(cli_seed(c, 1), LODE_RNG_MEASURE, 77);
+    LODE_TRY(cli_get_int(c, "warmup", 3, 0, 10000, &warmup));
+    LODE_TRY(cli_get_int(c, "rounds", 30, 3, 100000, &rounds));
+    LODE_TRY(lode_table_read(path, &table));
+    lode_table_info info = lode_table_get_info(table);
+    lode_table_destroy(table);
+    if (info.threads != lode_get_threads())
+        lode_log(LODE_LOG_WARN, "the table was measured with %d threads, now %d (--threads)",
+                 info.threads, lode_get_threads());
+    for (int64_t i = 0; i < n; i++) {
+        LODE_TRY(lode_space_sample(w->space, &rng, &v->arch[i]));
+        LODE_TRY(lode_cost_hard(cost, &v->arch[i], &v->p[i]));
+    }
+    LODE_TRY(lode_profile_networks(w->net, v->arch, n, w->dispatch, info.batch, warmup, rounds,
+                                   cli_progress(c), v->measured));
+    for (int64_t i = 0; i < n; i++) v->m[i] = v->measured[i].median;
+    return LODE_OK;
+}
+
+static lode_status verify_run(cli *c) {
+    workspace w;
+    verify_work v = {0};
+    lode_cost *cost = NULL;
+    const char *spec = NULL, *path;
+    int64_t n = 30;
+    lode_status status = LODE_OK;
+    LODE_TRY(cli_need(c, "cost", &spec));
+    LODE_TRY(cli_get_int(c, "count", 30, 2, 10000, &n));
+    path = strchr(spec, '=');
+    if (!path) return cli_usage_error(c, "--cost %s: want a measured table, NAME=FILE", spec);
+    LODE_TRY(workspace_open(c, true, &w));
+    LODE_GOTO(lode_cost_open(spec, w.net, 0, &cost));
+    v.arch = LODE_NEW_ARRAY(lode_arch, n);
+    v.measured = LODE_NEW_ARRAY(lode_summary, n);
+    v.p = LODE_NEW_ARRAY(double, n);
+    v.m = LODE_NEW_ARRAY(double, n);
+    LODE_GOTO(v.arch && v.measured && v.p && v.m ? LODE_OK : LODE_ERR_NO_MEMORY);
+    LODE_GOTO(verify_measure(c, &w, path + 1, cost, &v, n));
+    LODE_GOTO(verify_report(c, &w, cost, &v, n));
+done:
+    lode_cost_close(cost);
+    lode_free(v.arch);
+    lode_free(v.measured);
+    lode_free(v.p);
+    lode_free(v.m);
+    workspace_close(&w);
+    return status;
+}
+
+const cli_verb cli_verb_cost_verify = {
+    .name = "cost verify",
+    .about = "measures random networks end to end against a table",
+    .options = verify_options,
+    .n_options = (int)(sizeof verify_options / sizeof *verify_options),
+    .run = verify_run,
+};
