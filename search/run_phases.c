@@ -130,7 +130,7 @@ lode_status run_train_supernet(run *r) {
     lode_train_result result;
     json_t *p = NULL;
     char *metrics = run_path(r, "metrics.jsonl"), *checkpoint = run_path(r, "checkpoint");
-    char *probabilities = run_path(r, "probabilities.json");
+    char *probabilities = run_path(r, "probabilities.json"), *weights = NULL;
     LODE_GOTO(metrics && checkpoint && probabilities ? LODE_OK : LODE_ERR_NO_MEMORY);
     LODE_GOTO(run_write_status(r, "running", "supernet"));
     LODE_GOTO(run_make_strategy(r));
@@ -148,6 +148,8 @@ lode_status run_train_supernet(run *r) {
                               .resume = r->resume,
                               .progress = r->progress};
     LODE_GOTO(lode_train(&setup, &result));
+    weights = run_path(r, "supernet.safetensors");
+    LODE_GOTO(weights ? lode_supernet_save(r->net, weights) : LODE_ERR_NO_MEMORY);
     p = lode_strategy_probabilities_json(r->strategy);
     LODE_GOTO(p ? LODE_OK : LODE_ERR_NO_MEMORY);
     LODE_GOTO(lode_json_write(probabilities, p));
@@ -156,6 +158,7 @@ done:
     lode_free(metrics);
     lode_free(checkpoint);
     lode_free(probabilities);
+    lode_free(weights);
     return status;
 }
 

@@ -223,10 +223,10 @@ lode_status lode_study_best(lode_study *s, const char *origin, int max, lode_tri
     lode_status status = LODE_OK;
     *n = 0;
     LODE_GOTO(study_prepare(s,
-                            "SELECT id, arch, state, objectives FROM trial WHERE origin = ?1 AND "
-                            "state = 'done' ORDER BY accuracy DESC, id LIMIT ?2",
+                            "SELECT id, arch, state, objectives FROM trial WHERE (?1 IS NULL OR "
+                            "origin = ?1) AND state = 'done' ORDER BY accuracy DESC, id LIMIT ?2",
                             &q));
-    sqlite3_bind_text(q, 1, origin, -1, SQLITE_TRANSIENT);
+    if (origin) sqlite3_bind_text(q, 1, origin, -1, SQLITE_TRANSIENT);
     sqlite3_bind_int(q, 2, max);
     int code;
     while ((code = sqlite3_step(q)) == SQLITE_ROW) LODE_GOTO(study_read_row(s, q, &best[(*n)++]));

@@ -1,5 +1,6 @@
 /* verb_space.c: `lode space list | show | check | sample`. */
 #include "core/memory.h"
+#include "core/platform.h"
 #include "hwcost/cost.h"
 #include "tools/cli.h"
 #include "tools/workspace.h"

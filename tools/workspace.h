@@ -2,6 +2,7 @@
  * data of a recipe. */
 #ifndef LODE_TOOLS_WORKSPACE_H
 #define LODE_TOOLS_WORKSPACE_H
+#include "core/platform.h"
 #include "data/data.h"
 #include "ops/dispatch.h"
 #include "supernet/supernet.h"

@@ -1,0 +1,43 @@
+/* results.c: see results.h. */
+#include "tools/results.h"
+
+#include <stdio.h>
+
+static const char *results_percent(double v, char out[16]) {
+    if (v < 0)
+        snprintf(out, 16, "-");
+    else
+        snprintf(out, 16, "%.2f %%", 100 * v);
+    return out;
+}
+
+void results_print(const cli *c, const lode_run_result *r) {
+    cli_print(c, "\n%-14s %9s %10s %10s %10s %8s %8s  %s\n", "network", "test", "supernet",
+              "predicted", "measured", "MACs", "params", "target");
+    for (int i = 0; i < r->n; i++) {
+        const lode_run_network *n = &r->network[i];
+        char test[16], inherited[16], macs[16], params[16];
+        cli_print(c, "%-14s %9s %10s %7.3f ms %7.3f ms %8s %8s  %s%s\n", n->name,
+                  results_percent(n->accuracy, test),
+                  results_percent(n->accuracy_supernet, inherited), n->latency_predicted,
+                  n->latency_measured, cli_si(n->macs, macs), cli_si(n->params, params), n->target,
+                  n->on_front ? " *" : "");
+    }
+    cli_print(c, "* on the front: no other network here is both more accurate and faster\n\n");
+}
+
+json_t *results_json(const char *directory, const lode_run_result *r) {
+    json_t *list = json_array();
+    for (int i = 0; i < r->n; i++) {
+        const lode_run_network *n = &r->network[i];
+        json_array_append_new(
+            list,
+            json_pack("{s:s, s:s, s:s, s:f, s:f, s:f, s:f, s:f, s:f, s:b, s:s}", "name", n->name,
+                      "role", n->role, "arch", n->arch, "accuracy", n->accuracy,
+                      "accuracy_supernet", n->accuracy_supernet, "latency_ms_predicted",
+                      n->latency_predicted, "latency_ms_measured", n->latency_measured, "macs",
+                      n->macs, "params", n->params, "on_front", n->on_front, "target", n->target));
+    }
+    return json_pack("{s:s, s:f, s:o}", "directory", directory, "seconds", r->seconds, "networks",
+                     list);
+}

@@ -1,0 +1,205 @@
+/* verb_extract.c: `lode extract`: carves a subnet out of the supernet of a run, and proves it. */
+#include "core/memory.h"
+#include "core/platform.h"
+#include "search/run.h"
+#include "search/study.h"
+#include "tools/cli.h"
+#include "train/evaluate.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const cli_option extract_options[] = {
+    {"run", 'r', "DIR", "run directory with a trained supernet (needed)"},
+    {"arch", 'a', "ARCH", "architecture: text, code, or @file.json"},
+    {"target", 0, "EXPR", "instead: the best judged architecture under a limit, latency_ms<=5"},
+    {"output", 'o', "DIR", "where the subnet goes (needed)"},
+};
+
+typedef struct extract {
+    lode_recipe *recipe;
+    lode_data *data;
+    lode_space *space;
+    lode_supernet *net, *subnet;
+    lode_dispatch *dispatch;
+    lode_arch arch;
+    bool equal; /* logits of both are the same bits */
+    double before, after;
+} extract;
+
+static lode_status extract_open(const char *run, extract *x) {
+    lode_status status = LODE_OK;
+    lode_dispatch_options dispatch = {0};
+    int channels = 0, height = 0, width = 0;
+    char *recipe = lode_path_join(run, "recipe.yaml");
+    char *weights = lode_path_join(run, "supernet.safetensors");
+    LODE_GOTO(recipe && weights ? LODE_OK : LODE_ERR_NO_MEMORY);
+    if (!lode_file_exists(weights))
+        LODE_GOTO(LODE_FAIL(LODE_ERR_NOT_FOUND,
+                            "%s: no trained supernet (supernet.safetensors); run lode search or "
+                            "lode train with supernet.epochs > 0 first",
+                            run));
+    LODE_GOTO(lode_recipe_load(recipe, NULL, 0, &x->recipe));
+    LODE_GOTO(lode_data_open(&x->recipe->data, x->recipe->seed, &x->data));
+    lode_space_options o = x->recipe->space;
+    lode_data_input(x->data, &channels, &height, &width);
+    if (o.classes == 0) o.classes = lode_data_n_classes(x->data);
+    if (o.channels == 0) o.channels = channels;
+    if (o.size == 0) o.size = height;
+    LODE_GOTO(lode_space_load(&o, &x->space));
+    LODE_GOTO(lode_supernet_create(x->space, NULL, LODE_F32, x->recipe->seed, &x->net));
+    LODE_GOTO(lode_supernet_load(x->net, weights));
+    dispatch.providers = x->recipe->providers;
+    LODE_GOTO(lode_dispatch_create(&dispatch, &x->dispatch));
+done:
+    lode_free(recipe);
+    lode_free(weights);
+    return status;
+}
+
+/* The best judged trial of the study whose cost keeps the limit. */
+static lode_status extract_find_target(const char *run, const char *text, extract *x) {
+    lode_target target;
+    lode_study *study = NULL;
+    lode_cost *cost = NULL;
+    lode_trial *trial = LODE_NEW_ARRAY(lode_trial, 10000);
+    int n = 0;
+    lode_status status = LODE_OK;
+    char *db = lode_path_join(run, "study.db"), *spec = NULL;
+    LODE_GOTO(trial && db ? LODE_OK : LODE_ERR_NO_MEMORY);
+    LODE_GOTO(lode_target_parse(text, &target));
+    spec = strcmp(target.name, "latency_ms") != 0 ? lode_strdup(target.name)
+           : x->recipe->cost.table ? lode_format("latency_ms=%s", x->recipe->cost.table)
+                                   : lode_format("latency_ms=%s/latency_ms.json", run);
+    LODE_GOTO(spec ? LODE_OK : LODE_ERR_NO_MEMORY);
+    LODE_GOTO(lode_cost_open(spec, x->net, 0, &cost));
+    LODE_GOTO(lode_study_open(db, x->space, x->recipe->seed, &study));
+    LODE_GOTO(lode_study_best(study, NULL, 10000, trial, &n));
+    for (int i = 0; i < n; i++) {
+        double value = 0;
+        LODE_GOTO(lode_cost_hard(cost, &trial[i].arch, &value));
+        if (value <= target.limit) {
+            x->arch = trial[i].arch;
+            goto done;
+        }
+    }
+    status = LODE_FAIL(LODE_ERR_INFEASIBLE,
+                       "none of the %d judged architectures of %s meets %s; search again with that "
+                       "target, or give an architecture with -a",
+                       n, run, text);
+done:
+    lode_study_close(study);
+    lode_cost_close(cost);
+    lode_free(spec);
+    lode_free(db);
+    lode_free(trial);
+    return status;
+}
+
+/* Logits of the supernet's path and of the subnet on one batch of test images, bit by bit. */
+static lode_status extract_compare(extract *x) {
+    lode_loader *loader = NULL;
+    lode_tape *tape = NULL;
+    lode_tensor *a = NULL, *b = NULL;
+    lode_batch batch;
+    lode_choice choice[LODE_MAX_DECISIONS];
+    lode_forward_options options = {.bn = LODE_BN_RUNNING};
+    lode_status status = LODE_OK;
+    LODE_GOTO(lode_data_loader(x->data, "test", LODE_DATA_EVAL, 64, 0, &loader));
+    LODE_GOTO(lode_loader_next(loader, &batch));
+    LODE_GOTO(lode_tape_create(LODE_EVAL, lode_dispatch_runner(x->dispatch), &tape));
+    lode_choice_from_arch(&x->arch, choice);
+    lode_var *input = lode_tape_constant(tape, batch.x);
+    lode_var *path = lode_supernet_forward(tape, x->net, input, choice, &options);
+    LODE_GOTO(lode_tape_status(tape));
+    a = lode_take_value(path);
+    lode_var *sub = lode_supernet_forward(tape, x->subnet, input, NULL, &options);
+    LODE_GOTO(lode_tape_status(tape));
+    b = lode_take_value(sub);
+    x->equal = lode_tensor_equal_bits(a, b);
+    if (!x->equal)
+        status = LODE_FAIL(LODE_ERR_INTERNAL, "the extracted network's logits differ from those of "
+                                              "the supernet on the same path");
+done:
+    lode_tensor_release(a);
+    lode_tensor_release(b);
+    lode_tape_destroy(tape);
+    lode_loader_destroy(loader);
+    return status;
+}
+
+static lode_status extract_judge(cli *c, extract *x) {
+    lode_loader *train = NULL, *test = NULL;
+    lode_evaluation e;
+    lode_status status = LODE_OK;
+    int64_t batch = x->recipe->data.batch;
+    int workers = (int)x->recipe->data.workers;
+    LODE_GOTO(lode_data_loader(x->data, "test", LODE_DATA_EVAL, batch, workers, &test));
+    LODE_GOTO(lode_data_loader(x->data, "train", LODE_DATA_TRAIN, batch, workers, &train));
+    lode_evaluate_setup setup = {.net = x->subnet,
+                                 .loader = test,
+                                 .runner = lode_dispatch_runner(x->dispatch),
+                                 .bn = LODE_BN_RUNNING,
+                                 .progress = cli_progress(c)};
+    LODE_GOTO(lode_evaluate(&setup, &e));
+    x->before = e.accuracy;
+    setup.loader = train;
+    LODE_GOTO(lode_recalibrate(&setup, x->recipe->search.recalibrate));
+    setup.loader = test;
+    LODE_GOTO(lode_evaluate(&setup, &e));
+    x->after = e.accuracy;
+done:
+    lode_loader_destroy(train);
+    lode_loader_destroy(test);
+    return status;
+}
+
+static void extract_close(extract *x) {
+    lode_supernet_destroy(x->subnet);
+    lode_supernet_destroy(x->net);
+    lode_dispatch_destroy(x->dispatch);
+    lode_space_release(x->space);
+    lode_data_close(x->data);
+    lode_recipe_destroy(x->recipe);
+}
+
+static lode_status extract_run(cli *c) {
+    extract x = {0};
+    const char *run = NULL, *output = NULL;
+    const char *text = cli_get(c, "arch", NULL), *target = cli_get(c, "target", NULL);
+    char *arch = NULL;
+    lode_status status = LODE_OK;
+    LODE_TRY(cli_need(c, "run", &run));
+    LODE_TRY(cli_need(c, "output", &output));
+    if (!text == !target) return cli_usage_error(c, "give either --arch or --target");
+    LODE_GOTO(extract_open(run, &x));
+    LODE_GOTO(text ? lode_arch_parse(x.space, text, &x.arch)
+                   : extract_find_target(run, target, &x));
+    LODE_GOTO(lode_supernet_extract(x.net, &x.arch, &x.subnet));
+    LODE_GOTO(extract_compare(&x));
+    LODE_GOTO(extract_judge(c, &x));
+    LODE_GOTO(lode_make_directories(output));
+    LODE_GOTO(lode_subnet_save(x.subnet, output));
+    arch = lode_arch_text(x.space, &x.arch);
+    LODE_GOTO(arch ? LODE_OK : LODE_ERR_NO_MEMORY);
+    cli_print(c, "%s\nlogits equal those of the supernet on this path, bit for bit\n", arch);
+    cli_print(c,
+              "test accuracy %.2f %% before batch-norm recalibration, %.2f %% after (%lld "
+              "images)\nwritten to %s\n",
+              100 * x.before, 100 * x.after, (long long)x.recipe->search.recalibrate, output);
+    cli_result(c,
+               json_pack("{s:s, s:b, s:f, s:f, s:s}", "arch", arch, "logits_equal", x.equal,
+                         "accuracy_before", x.before, "accuracy_after", x.after, "output", output));
+done:
+    lode_free(arch);
+    extract_close(&x);
+    return status;
+}
+
+const cli_verb cli_verb_extract = {
+    .name = "extract",
+    .about = "carves a subnet out of a trained supernet, proves it, recalibrates batch norm",
+    .options = extract_options,
+    .n_options = (int)(sizeof extract_options / sizeof *extract_options),
+    .run = extract_run,
+};
