@@ -5,9 +5,10 @@
 
 static lode_status policy_create(const lode_searcher_setup *setup, void **self) {
     if (!setup->policy)
-        return LODE_FAIL(LODE_ERR_CONFIG,
-                         "search.searcher: policy needs a trained supernet (supernet.epochs > 0); "
-                         "use random or evolution without one");
+        return LODE_FAIL(
+            LODE_ERR_CONFIG,
+            "search.searcher: policy needs a trained supernet (search.supernet: true); "
+            "use random or evolution without one");
     lode_searcher_setup *s = LODE_NEW(lode_searcher_setup);
     if (!s) return LODE_ERR_NO_MEMORY;
     *s = *setup;

@@ -38,6 +38,8 @@ static const lode_option cost_rows[] = {
 static const lode_option_table cost_table = {"cost", cost_rows, 2};
 
 static const lode_option search_rows[] = {
+    {"supernet", LODE_OPT_BOOL, offsetof(lode_search_options, supernet), "true", 0, 0, NULL,
+     "train a supernet first, by sections supernet and arch"},
     {"searcher", LODE_OPT_STRING, offsetof(lode_search_options, searcher), "policy", 0, 0, NULL,
      "who proposes architectures: policy (the trained distribution), random, evolution"},
     {"trials", LODE_OPT_INT, offsetof(lode_search_options, trials), "16", 1, 1e6, NULL,
@@ -65,7 +67,7 @@ static const lode_option_table search_table = {"search", search_rows,
                                                (int)(sizeof search_rows / sizeof *search_rows)};
 
 static lode_status recipe_read_strategy(lode_recipe *r) {
-    if (r->supernet.epochs <= 0) return LODE_OK;
+    if (!r->search.supernet) return LODE_OK;
     LODE_TRY(
         lode_strategy_find(r->supernet.strategy ? r->supernet.strategy : "gumbel", &r->strategy));
     return lode_strategy_options_read(r->config, r->strategy, &r->strategy_options);
@@ -87,13 +89,15 @@ static lode_status recipe_check(const lode_recipe *r) {
         return LODE_FAIL(LODE_ERR_CONFIG, "search.evaluator: \"%s\", want supernet, train or none",
                          r->search.evaluator);
     if (!r->strategy && strcmp(r->search.evaluator, "supernet") == 0)
-        return LODE_FAIL(LODE_ERR_CONFIG,
-                         "search.evaluator is supernet, but supernet.epochs is 0: train one, or "
-                         "choose train or none");
+        return LODE_FAIL(
+            LODE_ERR_CONFIG,
+            "search.evaluator is supernet, but search.supernet is false: train one, or "
+            "choose train or none");
     if (!r->strategy && r->search.retrain == LODE_RETRAIN_INHERIT)
-        return LODE_FAIL(LODE_ERR_CONFIG,
-                         "search.retrain is inherit, but supernet.epochs is 0: there is nothing to "
-                         "inherit");
+        return LODE_FAIL(
+            LODE_ERR_CONFIG,
+            "search.retrain is inherit, but search.supernet is false: there is nothing to "
+            "inherit");
     return LODE_OK;
 }
 
@@ -147,14 +151,25 @@ void lode_recipe_destroy(lode_recipe *r) {
 char *lode_recipe_text(const lode_recipe *r) { return lode_config_dump(r->config); }
 
 const lode_option_table *const *lode_recipe_tables(void) {
-    static const lode_option_table *const tables[] = {&top_table,
-                                                      &lode_space_option_table,
-                                                      &lode_supernet_train_option_table,
-                                                      &lode_train_option_table,
-                                                      &cost_table,
-                                                      &lode_profile_option_table,
-                                                      &search_table,
-                                                      &output_table,
-                                                      NULL};
+    enum { RECIPE_MAX_TABLES = 64 };
+    static const lode_option_table *tables[RECIPE_MAX_TABLES]; /* the same whoever fills it */
+    const lode_option_table *const own[] = {&top_table,
+                                            &lode_space_option_table,
+                                            &lode_supernet_train_option_table,
+                                            &lode_train_option_table,
+                                            &cost_table,
+                                            &lode_profile_option_table,
+                                            &search_table,
+                                            &output_table};
+    int n = 0, n_data = 0, n_strategies = 0;
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++) tables[n++] = own[i];
+    const lode_option_table *const *data = lode_data_tables(&n_data);
+    for (int i = 0; i < n_data && n < RECIPE_MAX_TABLES - 1; i++) tables[n++] = data[i];
+    const lode_strategy_plugin *const *s = lode_strategy_plugins(&n_strategies);
+    for (int i = 0; i < n_strategies && n < RECIPE_MAX_TABLES - 1; i++)
+        if (s[i]->options) tables[n++] = s[i]->options;
+    for (int i = 0; i < lode_n_searchers() && n < RECIPE_MAX_TABLES - 1; i++)
+        if (lode_searcher_at(i)->options) tables[n++] = lode_searcher_at(i)->options;
+    tables[n] = NULL;
     return tables;
 }

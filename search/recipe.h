@@ -24,6 +24,7 @@ typedef struct lode_cost_options {
 } lode_cost_options;
 
 typedef struct lode_search_options {
+    bool supernet; /* train one first */
     const char *searcher;
     int64_t trials;             /* architectures evaluated per target */
     const char *evaluator;      /* "supernet", "train", "none" */

@@ -37,7 +37,7 @@ static lode_status extract_open(const char *run, extract *x) {
     if (!lode_file_exists(weights))
         LODE_GOTO(LODE_FAIL(LODE_ERR_NOT_FOUND,
                             "%s: no trained supernet (supernet.safetensors); run lode search or "
-                            "lode train with supernet.epochs > 0 first",
+                            "lode train with a supernet first",
                             run));
     LODE_GOTO(lode_recipe_load(recipe, NULL, 0, &x->recipe));
     LODE_GOTO(lode_data_open(&x->recipe->data, x->recipe->seed, &x->data));

@@ -64,9 +64,12 @@ static lode_status training_fit(cli *c, training *t, const char *output,
     char *metrics = lode_path_join(output, "metrics.jsonl");
     char *checkpoint = lode_path_join(output, "checkpoint");
     LODE_GOTO(metrics && checkpoint ? LODE_OK : LODE_ERR_NO_MEMORY);
-    if (!t->fixed && r->strategy) { /* costs enter the loss in `lode search`, which has a table */
+    if (!t->fixed) { /* costs enter the loss in `lode search`, which has a table */
         lode_strategy_setup s = {
             .net = t->net, .n_epochs = r->supernet.epochs, .options = r->strategy_options};
+        if (!r->strategy)
+            LODE_GOTO(cli_usage_error(c, "the recipe trains no supernet (search.supernet: false); "
+                                         "give --arch or --model"));
         LODE_GOTO(lode_strategy_create(r->strategy, &s, &strategy));
     }
     lode_train_setup setup = {.phase = t->fixed ? "train" : "supernet",
