@@ -161,10 +161,9 @@ const lode_option_table *const *lode_recipe_tables(void) {
                                             &lode_profile_option_table,
                                             &search_table,
                                             &output_table};
-    int n = 0, n_data = 0, n_strategies = 0;
+    int n = 0, n_strategies = 0;
     for (size_t i = 0; i < sizeof own / sizeof *own; i++) tables[n++] = own[i];
-    const lode_option_table *const *data = lode_data_tables(&n_data);
-    for (int i = 0; i < n_data && n < RECIPE_MAX_TABLES - 1; i++) tables[n++] = data[i];
+    n += lode_data_tables(tables + n, RECIPE_MAX_TABLES / 2);
     const lode_strategy_plugin *const *s = lode_strategy_plugins(&n_strategies);
     for (int i = 0; i < n_strategies && n < RECIPE_MAX_TABLES - 1; i++)
         if (s[i]->options) tables[n++] = s[i]->options;
