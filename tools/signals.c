@@ -22,7 +22,6 @@ void cli_signals_install(void) {
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
-    signal(SIGPIPE, SIG_IGN);
 }
 
 int cli_signal_seen(void) { return signal_seen; }
