@@ -24,7 +24,8 @@ typedef struct run {
     lode_dispatch *dispatch;
     lode_cost *cost[RUN_MAX_COSTS]; /* [0] latency_ms, [1] macs, [2] params */
     int n_costs;
-    lode_strategy *strategy; /* NULL: none */
+    lode_cost *in_loss[RUN_MAX_COSTS]; /* those of them the strategy's loss sees */
+    lode_strategy *strategy;           /* NULL: none */
     lode_study *study;
     run_target target[RUN_MAX_TARGETS];
     int n_targets;

@@ -108,16 +108,15 @@ lode_status run_resolve_targets(run *r) {
 /* ---- supernet ---- */
 
 static lode_status run_make_strategy(run *r) {
-    lode_cost *in_loss[RUN_MAX_COSTS];
     const lode_string_list *names = &r->recipe->cost.in_loss;
     if (names->n > RUN_MAX_COSTS)
         return LODE_FAIL(LODE_ERR_CONFIG, "cost.in_loss: at most %d costs", RUN_MAX_COSTS);
     for (int i = 0; i < names->n; i++) {
-        in_loss[i] = run_find_cost(r, names->v[i]);
-        if (!in_loss[i]) return lode_error_context("cost.in_loss");
+        r->in_loss[i] = run_find_cost(r, names->v[i]);
+        if (!r->in_loss[i]) return lode_error_context("cost.in_loss");
     }
     lode_strategy_setup setup = {.net = r->net,
-                                 .cost = in_loss,
+                                 .cost = r->in_loss,
                                  .n_costs = names->n,
                                  .n_epochs = r->recipe->supernet.epochs,
                                  .options = r->recipe->strategy_options};
