@@ -96,6 +96,15 @@ typedef struct fill_value {
     size_t size;
 } fill_value;
 
+#define FILL_LOOP(type)                                                                            \
+    {                                                                                              \
+        type r;                                                                                    \
+        memcpy(&r, v->bytes, sizeof r);                                                            \
+        if (sa == (int64_t)sizeof r)                                                               \
+            for (int64_t i = 0; i < n; i++) memcpy(a + i * (int64_t)sizeof r, &r, sizeof r);       \
+        else                                                                                       \
+            for (int64_t i = 0; i < n; i++) memcpy(a + i * sa, &r, sizeof r);                      \
+    }
 static void fill_span(void *ctx, char *a, int64_t sa, const char *b, int64_t sb, int64_t n) {
     const fill_value *v = ctx;
     (void)b;
@@ -106,20 +115,15 @@ static void fill_span(void *ctx, char *a, int64_t sa, const char *b, int64_t sb,
         memset(a, 0, (size_t)n * v->size);
         return;
     }
-    const char *from = (const char *)v->bytes;
     switch (v->size) {
     case 1:
-        copy_span_1(ctx, a, sa, from, 0, n);
-        break;
+        FILL_LOOP(uint8_t) break;
     case 2:
-        copy_span_2(ctx, a, sa, from, 0, n);
-        break;
+        FILL_LOOP(uint16_t) break;
     case 4:
-        copy_span_4(ctx, a, sa, from, 0, n);
-        break;
+        FILL_LOOP(uint32_t) break;
     default:
-        copy_span_8(ctx, a, sa, from, 0, n);
-        break;
+        FILL_LOOP(uint64_t) break;
     }
 }
 
