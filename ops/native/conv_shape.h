@@ -1,8 +1,10 @@
 /* conv_shape.h: the numbers of a conv2d call, and where its workspace goes.
 
    Every provider's conv2d runs on the same dense memory: images NHWC, weights OIHW. What is not
-   dense is copied through workspace (conv_operands). A workspace is planned by taking the same
-   pieces in the same order from a NULL base. */
+   dense is copied through workspace (conv_operands). A 1x1 convolution with a stride reads every
+   s-th pixel only, so it is a convolution without stride of a strided view of x: kernels never see
+   the stride (and never meet oneDNN 2.6's JIT for it, which writes out of bounds). A workspace is
+   planned by taking the same pieces in the same order from a NULL base. */
 #ifndef LODE_OPS_NATIVE_CONV_SHAPE_H
 #define LODE_OPS_NATIVE_CONV_SHAPE_H
 #include "ops/backend.h"
@@ -17,6 +19,7 @@ typedef struct conv_shape {
     int64_t kh, kw, taps; /* kernel; taps = kh*kw */
     int64_t groups, stride[2], pad[2], dilation[2];
     bool bias;
+    int64_t every[2]; /* x is every so many rows and columns of the call's x: 1x1 with stride */
 } conv_shape;
 
 static inline conv_shape conv_shape_of(const lode_op_call *c) {
@@ -37,6 +40,13 @@ static inline conv_shape conv_shape_of(const lode_op_call *c) {
     s.oh = (s.h + 2 * s.pad[0] - s.dilation[0] * (s.kh - 1) - 1) / s.stride[0] + 1;
     s.ow = (s.w + 2 * s.pad[1] - s.dilation[1] * (s.kw - 1) - 1) / s.stride[1] + 1;
     s.bias = c->n_x > 2 && c->x[2];
+    bool point = s.taps == 1 && s.pad[0] == 0 && s.pad[1] == 0;
+    for (int i = 0; i < 2; i++) {
+        s.every[i] = point ? s.stride[i] : 1;
+        if (!point) continue;
+        s.stride[i] = s.dilation[i] = 1;
+        *(i == 0 ? &s.h : &s.w) = i == 0 ? s.oh : s.ow;
+    }
     return s;
 }
 
@@ -68,6 +78,7 @@ static inline float *workspace_floats(workspace *w, size_t n) {
 typedef struct conv_operands {
     float *x, *w, *y, *dx, *dw, *bias, *dbias;     /* those not wanted are NULL */
     lode_tensor *unpack_y, *unpack_dx, *unpack_dw; /* where to put copies in the end, or NULL */
+    conv_shape shape;
 } conv_operands;
 
 /* Bytes of copies that a forward or backward of c may need are taken from `ws`. */
@@ -79,5 +90,5 @@ conv_operands conv_operands_forward(workspace *ws, const lode_op_call *c);
 bool conv_operands_backward(workspace *ws, size_t limit, const lode_op_call *c,
                             const lode_tensor *dy, lode_tensor *const *dx, conv_operands *out);
 /* Copies results to where they belong. */
-void conv_operands_finish(const conv_operands *m);
+lode_status conv_operands_finish(const conv_operands *m);
 #endif

@@ -49,10 +49,7 @@ static dw_job dw_job_of(const conv_shape *s) {
         j.d.dilation[i] = s->dilation[i];
     }
     j.blocks = (s->c + j.simd->lanes - 1) / j.simd->lanes;
-    int64_t pixels = s->oh * s->ow * j.blocks;
-    j.images = pixels < DW_PIECE_PIXELS ? (DW_PIECE_PIXELS + pixels - 1) / pixels : 1;
-    if (j.images > (s->n + DW_PIECES - 1) / DW_PIECES)
-        j.images = (s->n + DW_PIECES - 1) / DW_PIECES;
+    j.images = (s->n + DW_PIECES - 1) / DW_PIECES;
     int64_t rows = (s->n + j.images - 1) / j.images;
     j.columns = rows < DW_PIECES ? (DW_PIECES + rows - 1) / rows : 1;
     if (j.columns > j.blocks) j.columns = j.blocks;
@@ -113,17 +110,20 @@ static void dw_piece(void *ctx, int64_t piece, int64_t begin, int64_t end) {
     }
 }
 
-/* Partials of every row of pieces, added in order, to dw [C,1,kh,kw]. */
+/* Partials of every row of pieces, added in order, to dw [C,1,kh,kw]. Blocks begin..end. */
 static void dw_sum_piece(void *ctx, int64_t piece, int64_t begin, int64_t end) {
     const dw_job *j = ctx;
     int64_t lanes = j->simd->lanes, taps = dw_taps(j);
+    double sum[LODE_V_MAX];
     (void)piece;
-    for (int64_t c = begin; c < end; c++) {
+    for (int64_t b = begin; b < end; b++) {
+        int64_t n = j->d.c - b * lanes < lanes ? j->d.c - b * lanes : lanes;
         for (int64_t t = 0; t < taps; t++) {
-            const float *p = j->partial + (c / lanes * taps + t) * lanes + c % lanes;
-            double sum = 0;
-            for (int64_t r = 0; r < dw_rows(j); r++) sum += (double)p[r * dw_packed_floats(j)];
-            j->m.dw[c * taps + t] = (float)sum;
+            const float *p = j->partial + (b * taps + t) * lanes;
+            for (int64_t l = 0; l < lanes; l++) sum[l] = 0;
+            for (int64_t r = 0; r < dw_rows(j); r++, p += dw_packed_floats(j))
+                for (int64_t l = 0; l < lanes; l++) sum[l] += (double)p[l];
+            for (int64_t l = 0; l < n; l++) j->m.dw[(b * lanes + l) * taps + t] = (float)sum[l];
         }
     }
 }
@@ -134,7 +134,7 @@ static void dw_run(dw_job *j) {
         memset(j->partial, 0, (size_t)(dw_rows(j) * dw_packed_floats(j)) * sizeof *j->partial);
     if (j->forward || j->m.dx || j->m.dw)
         lode_parallel_for(dw_rows(j) * j->columns, 1, dw_piece, j);
-    if (j->m.dw) lode_parallel_for(j->d.c, j->simd->lanes, dw_sum_piece, j);
+    if (j->m.dw) lode_parallel_for(j->blocks, 1, dw_sum_piece, j);
 }
 
 lode_status native_depthwise_forward(const lode_op_call *c) {
@@ -145,8 +145,7 @@ lode_status native_depthwise_forward(const lode_op_call *c) {
     j.m = conv_operands_forward(&ws, c);
     dw_take(&j, &ws, true);
     dw_run(&j);
-    conv_operands_finish(&j.m);
-    return LODE_OK;
+    return conv_operands_finish(&j.m);
 }
 
 lode_status native_depthwise_backward(const lode_op_call *c, const lode_tensor *dy,
@@ -160,6 +159,5 @@ lode_status native_depthwise_backward(const lode_op_call *c, const lode_tensor *
     dw_take(&j, &need, false);
     dw_run(&j);
     if (j.m.dbias) lode_column_sums(s.n * s.oh * s.ow, s.o, j.m.y, j.m.dbias, ws.base + ws.used);
-    conv_operands_finish(&j.m);
-    return LODE_OK;
+    return conv_operands_finish(&j.m);
 }

@@ -14,6 +14,8 @@
 
 enum { LODE_V_MAX = 16 }; /* floats of the widest lode_v */
 
+enum { SIMD_FMA_CHAINS = 12 };
+
 /* Coefficients of one optimizer step, see ops/optimizer_step.h for the algorithms. */
 typedef struct simd_sgd {
     float lr, momentum, damp, coupled, keep, grad_scale; /* w *= keep; g += coupled w */
@@ -68,6 +70,10 @@ typedef enum simd_pointwise {
 typedef struct lode_simd {
     const char *name; /* "base", "avx2", "avx512" */
     int lanes;        /* LODE_V of the copy */
+
+    /* rounds * SIMD_FMA_CHAINS independent vector multiply-adds; a = b + s c */
+    float (*fma_peak)(int rounds);
+    void (*triad)(int64_t n, float *a, const float *b, const float *c, float s);
 
     /* optimizers; m, v, mean, buffer may be NULL where the algorithm has none */
     void (*sgd)(int64_t n, float *w, const float *g, float *m, const simd_sgd *p);

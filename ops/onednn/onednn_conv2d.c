@@ -89,8 +89,7 @@ lode_status onednn_conv2d_forward(const lode_op_call *c) {
     workspace ws = {c->workspace, 0};
     conv_operands m = conv_operands_forward(&ws, c);
     LODE_TRY(conv2d_run(c, &ws, ONEDNN_FORWARD, m.x, m.w, m.bias, m.y));
-    conv_operands_finish(&m);
-    return LODE_OK;
+    return conv_operands_finish(&m);
 }
 
 lode_status onednn_conv2d_backward(const lode_op_call *c, const lode_tensor *dy,
@@ -105,6 +104,5 @@ lode_status onednn_conv2d_backward(const lode_op_call *c, const lode_tensor *dy,
         LODE_TRY(conv2d_run(c, &ws, ONEDNN_BACKWARD_WEIGHTS, m.x, m.dw, m.dbias, m.y));
     else if (m.dbias)
         lode_column_sums(s.n * s.oh * s.ow, s.o, m.y, m.dbias, ws.base + ws.used);
-    conv_operands_finish(&m);
-    return LODE_OK;
+    return conv_operands_finish(&m);
 }

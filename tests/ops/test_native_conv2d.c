@@ -44,6 +44,27 @@ static lode_tensor *random_tensor(lode_shape s, lode_layout layout, lay how, uin
     return t;
 }
 
+/* Results lie between guards, so that a kernel that writes too far is seen. */
+enum { GUARD = 1024 };
+
+static lode_tensor *guarded(const lode_tensor *like) {
+    int64_t n = lode_tensor_count(like);
+    lode_tensor *whole = NULL, *t = NULL;
+    lode_shape s = LODE_SHAPE1(n + 2 * GUARD);
+    assert_ok(lode_tensor_create(NULL, LODE_F32, &s, LODE_CONTIGUOUS, &whole));
+    assert_ok(lode_tensor_fill(whole, 12345));
+    assert_ok(lode_tensor_view(whole, &like->shape, like->stride, GUARD, &t));
+    lode_tensor_release(whole);
+    return t;
+}
+
+static void check_guards(const lode_tensor *t, const char *who) {
+    const float *p = t->data;
+    int64_t n = lode_tensor_count(t);
+    for (int64_t i = 0; i < GUARD; i++)
+        if (p[i - GUARD] != 12345 || p[n + i] != 12345) fail_msg("%s wrote beyond its output", who);
+}
+
 static int64_t side(int64_t in, int k, const shape_case *s) {
     return (in + 2 * s->pad - s->dilation * (k - 1) - 1) / s->stride + 1;
 }
@@ -60,9 +81,17 @@ static conv_case make_case(const shape_case *s, lay how) {
                            how == LAY_SLICED && s->groups == 1 ? LAY_SLICED : LAY_DENSE, 1);
     if (s->bias) c.x[2] = random_tensor(LODE_SHAPE1(s->o), LODE_CONTIGUOUS, LAY_DENSE, 2);
     c.dy = random_tensor(y, LODE_CHANNELS_LAST, how, 3);
-    for (int i = 0; i < 3; i++)
-        if (c.x[i]) assert_ok(lode_tensor_like(c.x[i], &c.dx[i]));
-    assert_ok(lode_tensor_create(NULL, LODE_F32, &y, LODE_CHANNELS_LAST, &c.y));
+    for (int i = 0; i < 3; i++) {
+        lode_tensor *like = NULL;
+        if (!c.x[i]) continue;
+        assert_ok(lode_tensor_like(c.x[i], &like));
+        c.dx[i] = guarded(like);
+        lode_tensor_release(like);
+    }
+    lode_tensor *like = NULL;
+    assert_ok(lode_tensor_create(NULL, LODE_F32, &y, LODE_CHANNELS_LAST, &like));
+    c.y = guarded(like);
+    lode_tensor_release(like);
     return c;
 }
 
@@ -87,12 +116,12 @@ static const lode_kernel *conv_kernel(const lode_provider *p) {
 }
 
 /* Forward and backward on a workspace of just the size asked, full of NaN. */
-static void run_kernel(const lode_kernel *k, conv_case *c) {
+static void run_kernel(const char *who, const lode_kernel *k, conv_case *c) {
     for (int backward = 0; backward < 2; backward++) {
         size_t bytes = k->workspace ? k->workspace(&c->call, backward) : 0;
-        void *memory = lode_alloc_aligned(bytes ? bytes : 1, 64);
+        char *memory = lode_alloc_aligned(bytes + GUARD, 64);
         assert_non_null(memory);
-        memset(memory, 0xff, bytes);
+        memset(memory, 0xff, bytes + GUARD);
         c->call.workspace = memory;
         c->call.workspace_bytes = bytes;
         if (backward)
@@ -127,7 +156,7 @@ static void check_against(const shape_case *s, lay how, const conv_case *want) {
         conv_case c = make_case(s, how);
         bind(&c);
         if (k && k->supports(&c.call)) {
-            run_kernel(k, &c);
+            run_kernel(p->name, k, &c);
             compare(p->name, "y", s, c.y, want->y, terms);
             for (int g = 0; g < 3; g++)
                 if (c.dx[g]) compare(p->name, names[g], s, c.dx[g], want->dx[g], of_grad[g]);
@@ -187,6 +216,7 @@ static void dense_and_grouped(void **state) {
         {1, 16, 9, 9, 33, 3, 3, 1, 2, 2, 1, false},  {2, 24, 6, 6, 24, 1, 1, 1, 0, 1, 2, true},
         {1, 40, 7, 8, 20, 3, 3, 2, 1, 1, 4, false},  {1, 6, 11, 11, 9, 5, 7, 3, 3, 1, 3, true},
         {2, 96, 4, 4, 17, 1, 1, 1, 0, 1, 1, false},  {1, 7, 5, 5, 5, 5, 5, 1, 0, 1, 1, false},
+        {2, 3, 7, 9, 5, 1, 1, 2, 0, 1, 1, true},     {2, 18, 9, 7, 20, 1, 1, 3, 0, 1, 2, false},
         {70, 12, 1, 1, 10, 1, 1, 1, 0, 1, 1, true},  {1, 64, 20, 20, 48, 3, 3, 1, 1, 1, 1, false},
         {1, 130, 9, 9, 100, 1, 1, 1, 0, 1, 1, true},
     };
@@ -221,9 +251,9 @@ static void same_bits_on_any_number_of_threads(void **state) {
             bind(&many);
             if (k && provider->same_bits_any_threads && k->supports(&one.call)) {
                 lode_set_threads(1);
-                run_kernel(k, &one);
+                run_kernel(provider->name, k, &one);
                 lode_set_threads(3);
-                run_kernel(k, &many);
+                run_kernel(provider->name, k, &many);
                 lode_set_threads(0);
                 assert_true(lode_tensor_equal_bits(one.y, many.y));
                 for (int g = 0; g < 3; g++)
@@ -244,11 +274,12 @@ static void gradients_one_at_a_time(void **state) {
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         for (int p = 0; p < lode_n_providers(); p++) {
-            const lode_kernel *k = conv_kernel(lode_provider_at(p));
+            const lode_provider *provider = lode_provider_at(p);
+            const lode_kernel *k = conv_kernel(provider);
             conv_case all = make_case(&cases[i], LAY_DENSE);
             bind(&all);
             if (k && k->supports(&all.call)) {
-                run_kernel(k, &all);
+                run_kernel(provider->name, k, &all);
                 for (int g = 0; g < 3; g++) {
                     conv_case one = make_case(&cases[i], LAY_DENSE);
                     bind(&one);
@@ -257,7 +288,7 @@ static void gradients_one_at_a_time(void **state) {
                         lode_tensor_release(one.dx[o]);
                         one.dx[o] = NULL;
                     }
-                    run_kernel(k, &one);
+                    run_kernel(provider->name, k, &one);
                     for (int64_t e = 0; e < lode_tensor_count(one.dx[g]); e++)
                         assert_near(lode_at(one.dx[g], e), lode_at(all.dx[g], e), 1e-5);
                     free_case(&one);

@@ -16,6 +16,12 @@
 #define simd_run_dw_backward_weights LODE_ISA_NAME(simd_run_dw_backward_weights)
 #define simd_run_pointwise           LODE_ISA_NAME(simd_run_pointwise)
 #define simd_run_fold_rows           LODE_ISA_NAME(simd_run_fold_rows)
+#define simd_run_fma_peak            LODE_ISA_NAME(simd_run_fma_peak)
+#define simd_run_triad               LODE_ISA_NAME(simd_run_triad)
+
+/* simd_roofline.c */
+float simd_run_fma_peak(int rounds);
+void simd_run_triad(int64_t n, float *a, const float *b, const float *c, float s);
 
 /* simd_optimizer.c */
 void simd_run_sgd(int64_t n, float *w, const float *g, float *m, const simd_sgd *p);

@@ -8,6 +8,8 @@ extern const lode_simd LODE_ISA_NAME(lode_simd);
 const lode_simd LODE_ISA_NAME(lode_simd) = {
     .name = SIMD_TEXT2(LODE_ISA),
     .lanes = LODE_V,
+    .fma_peak = simd_run_fma_peak,
+    .triad = simd_run_triad,
     .sgd = simd_run_sgd,
     .adam = simd_run_adam,
     .rmsprop = simd_run_rmsprop,
