@@ -60,10 +60,10 @@ static const lode_option gumbel_rows[] = {
     ROW("tau", LODE_OPT_F64, tau, "5", 1e-3, 1e6, NULL, "temperature of the first epoch"),
     ROW("tau_end", LODE_OPT_F64, tau_end, "0.1", 1e-3, 1e6, NULL, "temperature of the last epoch, and the lowest"),
     ROW("tau_rate", LODE_OPT_F64, tau_rate, "0", 0, 1e3, "per epoch", "0.045 for FBNet's exp(-0.045 epoch); 0: reach tau_end in the last epoch"),
-    ROW("loss", LODE_OPT_STRING_LIST, loss, "[fbnet]", 0, 0, NULL, "form per cost: additive, add_linear, hinge, fbnet, fbnet_log, mul_log"),
-    ROW("a", LODE_OPT_F64_LIST, a, "[0.2]", 0, 0, NULL, "factor of each cost in the loss"),
-    ROW("b", LODE_OPT_F64_LIST, b, "[0.6]", 0, 0, NULL, "exponent of each cost in the loss"),
-    ROW("target", LODE_OPT_F64_LIST, target, "[0]", 0, 0, "unit of the cost", "target of each cost in the loss, for add_linear, hinge, mul_log"),
+    ROW("loss", LODE_OPT_STRING_LIST, loss, NULL, 0, 0, NULL, "form per cost: additive, add_linear, hinge, fbnet, fbnet_log, mul_log; default fbnet"),
+    ROW("a", LODE_OPT_F64_LIST, a, NULL, 0, 0, NULL, "factor of each cost in the loss; default 0.2"),
+    ROW("b", LODE_OPT_F64_LIST, b, NULL, 0, 0, NULL, "exponent of each cost in the loss; default 0.6"),
+    ROW("target", LODE_OPT_F64_LIST, target, NULL, 0, 0, "unit of the cost", "target of each cost in the loss, for add_linear, hinge, mul_log"),
 };
 /* clang-format on */
 static const lode_option_table gumbel_table = {"arch", gumbel_rows,
@@ -102,7 +102,7 @@ static lode_status gumbel_read_costs(gumbel_strategy *s) {
                          (int)GUMBEL_MAX_COSTS);
     for (int i = 0; i < s->n_costs; i++) {
         lode_cost_loss_params *p = &s->loss[i];
-        lode_cost_loss_kind kind = LODE_COST_LOSS_ADDITIVE;
+        lode_cost_loss_kind kind = LODE_COST_LOSS_FBNET;
         if (!lode_cost_has_gradient(s->cost[i]))
             return LODE_FAIL(LODE_ERR_CONFIG,
                              "cost %s has no gradient: use it as a target, not in "
