@@ -1,4 +1,4 @@
-/* softmax_internal.h: the softmax of one row, for softmax.c and loss.c. */
+/* softmax_internal.h: the softmax of one row, for softmax.c and losses.c. */
 #ifndef LODE_OPS_SOFTMAX_INTERNAL_H
 #define LODE_OPS_SOFTMAX_INTERNAL_H
 #include <stdint.h>

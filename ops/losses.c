@@ -1,4 +1,4 @@
-/* loss.c   cross_entropy, kl_div, mse: means over the batch, a scalar each.
+/* losses.c   cross_entropy, kl_div, mse: means over the batch, a scalar each.
 
    cross_entropy: R rows of K classes, q the wanted distribution, p = softmax(x):
 
