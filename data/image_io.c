@@ -30,31 +30,40 @@
 
 enum { IMAGE_MOST_PIXELS = 64 * 1000 * 1000 };
 
-static const uint8_t image_png_magic[8] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'};
+/* What a file's header says. */
+typedef struct image_header {
+    int64_t height, width;
+    bool grey;
+} image_header;
 
-/* The end marker, searched from the end: some cameras write more after it. */
-static bool image_has_jpeg_end(const uint8_t *bytes, size_t n) {
-    for (size_t i = n - 1; i > 2; i--)
-        if (bytes[i] == 0xd9 && bytes[i - 1] == 0xff) return true;
-    return false;
+static uint32_t image_u32(const uint8_t *p) {
+    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
 }
 
-/* Walks the chunks (length, type, data, checksum) to IEND. */
-static lode_status image_check_png(const uint8_t *bytes, size_t n, const char *name) {
+static int image_u16(const uint8_t *p) { return p[0] << 8 | p[1]; }
+
+/* ---- PNG: chunks of length, type, data, checksum ---- */
+
+static const uint8_t image_png_magic[8] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'};
+
+static lode_status image_check_png(const uint8_t *bytes, size_t n, const char *name,
+                                   image_header *header) {
     size_t at = sizeof image_png_magic;
     while (n - at >= 12) {
         const uint8_t *c = bytes + at;
-        size_t length = (size_t)c[0] << 24 | (size_t)c[1] << 16 | (size_t)c[2] << 8 | c[3];
+        size_t length = image_u32(c);
         if (length > n - at - 12) break;
-        uint32_t crc = lode_crc32(0, c + 4, length + 4);
-        const uint8_t *e = c + 8 + length;
-        uint32_t stored =
-            (uint32_t)e[0] << 24 | (uint32_t)e[1] << 16 | (uint32_t)e[2] << 8 | (uint32_t)e[3];
+        uint32_t crc = lode_crc32(0, c + 4, length + 4), stored = image_u32(c + 8 + length);
         if (crc != stored)
             return LODE_FAIL(LODE_ERR_DATA,
                              "%s: the PNG chunk at offset %zu has checksum %08x, its bytes give "
                              "%08x: damaged",
                              name, at, (unsigned)stored, (unsigned)crc);
+        bool first = at == sizeof image_png_magic;
+        if (first && (length != 13 || memcmp(c + 4, "IHDR", 4) != 0))
+            return LODE_FAIL(LODE_ERR_DATA,
+                             "%s: the PNG chunk at offset %zu must be IHDR of 13 bytes", name, at);
+        if (first) *header = (image_header){image_u32(c + 12), image_u32(c + 8), (c[17] & 2) == 0};
         if (memcmp(c + 4, "IEND", 4) == 0) return LODE_OK;
         at += length + 12;
     }
@@ -63,34 +72,77 @@ static lode_status image_check_png(const uint8_t *bytes, size_t n, const char *n
                      n, at);
 }
 
-static lode_status image_check(const uint8_t *bytes, size_t n, const char *name) {
-    if (n >= 4 && bytes[0] == 0xff && bytes[1] == 0xd8) {
-        if (image_has_jpeg_end(bytes, n)) return LODE_OK;
+/* ---- JPEG: segments of ff, marker, length, data ---- */
+
+/* The end marker, searched from the end: some cameras write more after it. */
+static bool image_has_jpeg_end(const uint8_t *bytes, size_t n) {
+    for (size_t i = n - 1; i > 2; i--)
+        if (bytes[i] == 0xd9 && bytes[i - 1] == 0xff) return true;
+    return false;
+}
+
+/* To the frame header (markers c0 to cf but for c4, c8, cc), which comes before any pixel. */
+static lode_status image_check_jpeg(const uint8_t *bytes, size_t n, const char *name,
+                                    image_header *header) {
+    size_t at = 2;
+    if (!image_has_jpeg_end(bytes, n))
         return LODE_FAIL(LODE_ERR_DATA,
                          "%s: its %zu bytes hold no JPEG end marker (ff d9): truncated?", name, n);
+    while (n - at >= 10) {
+        const uint8_t *c = bytes + at;
+        if (c[0] != 0xff || c[1] == 0xff || c[1] == 0) { /* filling, as every decoder allows */
+            at++;
+            continue;
+        }
+        size_t length = (size_t)image_u16(c + 2);
+        if (length < 2)
+            return LODE_FAIL(
+                LODE_ERR_DATA,
+                "%s: the JPEG segment ff %02x at offset %zu has length %zu, wanted 2 or "
+                "more",
+                name, c[1], at, length);
+        bool frame = c[1] >= 0xc0 && c[1] <= 0xcf && c[1] != 0xc4 && c[1] != 0xc8 && c[1] != 0xcc;
+        if (frame) {
+            *header = (image_header){image_u16(c + 5), image_u16(c + 7), c[9] == 1};
+            return LODE_OK;
+        }
+        if (length + 2 > n - at) break;
+        at += length + 2;
     }
-    if (n >= sizeof image_png_magic && memcmp(bytes, image_png_magic, sizeof image_png_magic) == 0)
-        return image_check_png(bytes, n, name);
-    return LODE_FAIL(LODE_ERR_DATA,
-                     "%s: neither JPEG (ff d8) nor PNG (89 50 4e 47): starts with %02x %02x, %zu "
-                     "bytes",
-                     name, n > 0 ? bytes[0] : 0, n > 1 ? bytes[1] : 0, n);
+    return LODE_FAIL(LODE_ERR_DATA, "%s: no JPEG frame header before offset %zu of its %zu bytes",
+                     name, at, n);
+}
+
+/* ---- both ---- */
+
+static lode_status image_check(const uint8_t *bytes, size_t n, const char *name,
+                               image_header *header) {
+    if (n >= 4 && bytes[0] == 0xff && bytes[1] == 0xd8)
+        LODE_TRY(image_check_jpeg(bytes, n, name, header));
+    else if (n >= sizeof image_png_magic &&
+             memcmp(bytes, image_png_magic, sizeof image_png_magic) == 0)
+        LODE_TRY(image_check_png(bytes, n, name, header));
+    else
+        return LODE_FAIL(LODE_ERR_DATA,
+                         "%s: neither JPEG (ff d8) nor PNG (89 50 4e 47): starts with %02x %02x, "
+                         "%zu bytes",
+                         name, n > 0 ? bytes[0] : 0, n > 1 ? bytes[1] : 0, n);
+    if (header->width < 1 || header->height < 1 ||
+        header->width > IMAGE_MOST_PIXELS / header->height)
+        return LODE_FAIL(LODE_ERR_DATA, "%s: %lldx%lld pixels, wanted 1 to %d in all", name,
+                         (long long)header->height, (long long)header->width, IMAGE_MOST_PIXELS);
+    if (n > INT32_MAX) return LODE_FAIL(LODE_ERR_DATA, "%s: %zu bytes are too many", name, n);
+    return LODE_OK;
 }
 
 lode_status lode_image_decode(const uint8_t *bytes, size_t n, const char *name, int channels,
                               uint8_t **pixels, lode_sample *out) {
     int w = 0, h = 0, c = 0;
+    image_header header = {0};
     *pixels = NULL;
     assert(channels == 0 || channels == 1 || channels == 3);
-    LODE_TRY(image_check(bytes, n, name));
-    if (n > INT32_MAX) return LODE_FAIL(LODE_ERR_DATA, "%s: %zu bytes are too many", name, n);
-    if (!stbi_info_from_memory(bytes, (int)n, &w, &h, &c))
-        return LODE_FAIL(LODE_ERR_DATA, "%s: its header cannot be read: %s", name,
-                         stbi_failure_reason());
-    if (w <= 0 || h <= 0 || (int64_t)w * h > IMAGE_MOST_PIXELS)
-        return LODE_FAIL(LODE_ERR_DATA, "%s: %dx%d pixels, the most are %d in all", name, h, w,
-                         IMAGE_MOST_PIXELS);
-    if (channels == 0) channels = c < 3 ? 1 : 3;
+    LODE_TRY(image_check(bytes, n, name, &header));
+    if (channels == 0) channels = header.grey ? 1 : 3;
     lode_error_clear();
     *pixels = stbi_load_from_memory(bytes, (int)n, &w, &h, &c, channels);
     if (*pixels == NULL && lode_last_status() == LODE_ERR_NO_MEMORY)

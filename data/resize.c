@@ -1,9 +1,9 @@
 /* resize.c: a window of an image to any size, through stb_image_resize.
 
    The triangle filter, widened when shrinking, is what the field calls bilinear with antialiasing.
-   A window on whole pixels is cut out first and resized then, so nothing outside it is seen (the
-   random crop of training); one on fractions is a part of the resized whole (the centre crop of
-   evaluation). The resizer's workspace is the caller's scratch. */
+   A random crop of training is cut out first and resized then, as everybody does it; the centre
+   crop of evaluation is a part of the resized whole. The resizer's workspace is the caller's
+   scratch. */
 #include "core/memory.h"
 #include "data/transform.h"
 
@@ -26,8 +26,6 @@ static void *resize_allocate(size_t bytes, void *scratch) {
 #endif
 #include <stb/stb_image_resize.h>
 
-static bool resize_is_whole(double v) { return v == floor(v); }
-
 lode_status lode_image_resize(const lode_sample *in, const lode_window *window, int out_height,
                               int out_width, lode_scratch *scratch, uint8_t *out) {
     lode_window w = *window;
@@ -36,12 +34,11 @@ lode_status lode_image_resize(const lode_sample *in, const lode_window *window, 
     int row = width * channels;
     assert(w.y >= 0 && w.x >= 0 && w.height > 0 && w.width > 0);
     assert(w.y + w.height <= height + 1e-6 && w.x + w.width <= width + 1e-6);
-    if (resize_is_whole(w.y) && resize_is_whole(w.x) && resize_is_whole(w.height) &&
-        resize_is_whole(w.width)) {
+    if (w.cut) {
         pixels += (ptrdiff_t)w.y * row + (ptrdiff_t)w.x * channels;
         height = (int)w.height;
         width = (int)w.width;
-        w = (lode_window){0, 0, w.height, w.width};
+        w = (lode_window){0, 0, w.height, w.width, true};
     }
     float s0 = (float)(w.x / width), s1 = (float)fmin(1, (w.x + w.width) / width);
     float t0 = (float)(w.y / height), t1 = (float)fmin(1, (w.y + w.height) / height);

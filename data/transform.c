@@ -13,7 +13,7 @@ lode_window lode_window_center(int height, int width, int out_height, int out_wi
     /* A quotient of quotients may exceed the image by a rounding. */
     double h = transform_min(out_height / scale, height),
            w = transform_min(out_width / scale, width);
-    return (lode_window){(height - h) / 2, (width - w) / 2, h, w};
+    return (lode_window){(height - h) / 2, (width - w) / 2, h, w, false};
 }
 
 lode_window lode_window_random(int height, int width, const double scale[2], const double aspect[2],
@@ -27,14 +27,14 @@ lode_window lode_window_random(int height, int width, const double scale[2], con
         if (w < 1 || h < 1 || w > width || h > height) continue;
         double y = (double)lode_rng_below(rng, height - (int64_t)h + 1);
         double x = (double)lode_rng_below(rng, width - (int64_t)w + 1);
-        return (lode_window){y, x, h, w};
+        return (lode_window){y, x, h, w, true};
     }
     double h = height, w = width, ratio = w / h;
     if (ratio < aspect[0]) h = fmax(1, floor(w / aspect[0] + 0.5));
     if (ratio > aspect[1]) w = fmax(1, floor(h * aspect[1] + 0.5));
     h = transform_min(h, height);
     w = transform_min(w, width);
-    return (lode_window){floor((height - h) / 2), floor((width - w) / 2), h, w};
+    return (lode_window){floor((height - h) / 2), floor((width - w) / 2), h, w, true};
 }
 
 /* ---- colour ---- */

@@ -64,7 +64,9 @@ LODE_API lode_status lode_pipeline_apply(const lode_pipeline *p, const lode_samp
 
 /* A rectangle of the source that becomes the image. */
 typedef struct lode_window {
-    double y, x, height, width; /* in source pixels; whole numbers except for centre windows */
+    double y, x, height, width; /* in source pixels; whole numbers when `cut` */
+    bool cut; /* cut out first and then resized; else a part of the resized whole, whose
+                 rim blends with what lies outside */
 } lode_window;
 /* The part of a height x width image that a resize of the shorter side to `resize` followed by a
    centre crop to out_height x out_width keeps. resize is raised until the crop fits. */
