@@ -1,0 +1,160 @@
+/* test_table.c: measured tables: file round trip, damaged files, missing entries, statistics,
+   measuring. labels: unit */
+#include "core/platform.h"
+#include "hwcost/profile.h"
+#include "support/support.h"
+
+#include <math.h>
+
+static lode_table *make_table(void) {
+    lode_table *t = NULL;
+    lode_table_info info = {.quantity = "latency_ms",
+                            .unit = "ms",
+                            .space = "s",
+                            .batch = 4,
+                            .threads = 2,
+                            .slope = 1,
+                            .fit_mape = -1};
+    assert_ok(lode_table_create(&info, &t));
+    for (int i = 9; i >= 0; i--) {
+        char call[16];
+        snprintf(call, sizeof call, "call %d", i);
+        lode_table_entry e = {.call = call,
+                              .provider = "native",
+                              .median = i * 0.1,
+                              .min = i * 0.05,
+                              .spread = 0.1,
+                              .samples = 7};
+        assert_ok(lode_table_add(t, &e));
+    }
+    return t;
+}
+
+static void round_trip(void **state) {
+    (void)state;
+    char *dir = test_temp_dir(), *path = lode_path_join(dir, "t.json");
+    lode_table *a = make_table(), *b = NULL;
+    lode_table_set_fit(a, 0.25, 1.5, 3, 12);
+    assert_ok(lode_table_write(a, path));
+    assert_ok(lode_table_read(path, &b));
+    assert_int_equal(lode_table_n(b), 10);
+    assert_near(lode_table_get_info(b).constant, 0.25, 0);
+    assert_near(lode_table_get_info(b).slope, 1.5, 0);
+    assert_int_equal(lode_table_get_info(b).networks, 12);
+    for (int i = 0; i < 10; i++) {
+        const lode_table_entry *x = lode_table_at(a, i), *y = lode_table_at(b, i);
+        assert_string_equal(x->call, y->call);
+        assert_true(x->median == y->median);
+        assert_ptr_equal(lode_table_find(b, x->call), y);
+    }
+    assert_null(lode_table_find(b, "call 10"));
+    lode_table_destroy(a);
+    lode_table_destroy(b);
+    test_remove_tree(dir);
+    lode_free(path);
+    lode_free(dir);
+}
+
+static void damaged_files_say_what(void **state) {
+    (void)state;
+    static const struct {
+        const char *text, *words;
+    } cases[] = {
+        {"{", "t.json"},
+        {"{\"format\": \"other\"}", "lode-cost-table"},
+        {"{\"format\": \"lode-cost-table\", \"version\": 9}", "version 9"},
+        {"{\"format\": \"lode-cost-table\", \"version\": 1}", "quantity"},
+    };
+    char *dir = test_temp_dir(), *path = lode_path_join(dir, "t.json");
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        lode_table *t = NULL;
+        assert_ok(lode_file_write_atomic(path, cases[i].text, strlen(cases[i].text)));
+        assert_fails(lode_table_read(path, &t), LODE_ERR_DATA, cases[i].words);
+        assert_null(t);
+    }
+    test_remove_tree(dir);
+    lode_free(path);
+    lode_free(dir);
+}
+
+static void statistics_by_hand(void **state) {
+    (void)state;
+    /* 5 % spikes of x10: the mean is off by 45 %, the median is not. */
+    double v[100];
+    lode_summary s;
+    for (int i = 0; i < 100; i++) v[i] = i % 20 == 0 ? 10 : 1;
+    assert_ok(lode_summarize(v, 100, &s));
+    assert_near(s.median, 1, 1e-12);
+    assert_near(s.min, 1, 1e-12);
+    const double p[] = {1, 2, 3, 4}, m[] = {1, 3, 2, 4}, tied[] = {1, 1, 2, 3};
+    lode_agreement a;
+    assert_ok(lode_agree(p, m, 4, &a));
+    assert_near(a.tau_b, 4.0 / 6, 1e-12); /* 5 concordant, 1 discordant */
+    assert_near(a.mape, 100 * (1.0 / 3 + 1.0 / 2) / 4, 1e-9);
+    assert_near(a.bias, 100 * (-1.0 / 3 + 1.0 / 2) / 4, 1e-9);
+    assert_ok(lode_agree(p, tied, 4, &a));
+    assert_near(a.tau_b, 5 / sqrt(6.0 * 5.0), 1e-12);
+    double c = 0, slope = 0;
+    const double line[] = {2.5, 4.5, 6.5, 8.5};
+    lode_fit_line(p, line, 4, &c, &slope);
+    assert_near(c, 0.5, 1e-9);
+    assert_near(slope, 2, 1e-9);
+}
+
+static void measured_space_prices_every_architecture(void **state) {
+    (void)state;
+    lode_space *space = NULL;
+    lode_supernet *net = NULL;
+    lode_dispatch *dispatch = NULL;
+    lode_table *table = NULL;
+    lode_cost *cost = NULL;
+    lode_space_options so = {.name = "fbnet-fashion"};
+    lode_profile_options o = {.batch = 1, .warmup = 1, .rounds = 3, .networks = 4, .seed = 1};
+    lode_rng rng = lode_rng_stream(1, LODE_RNG_TEST, 9);
+    char *dir = test_temp_dir(), *path = lode_path_join(dir, "t.json");
+    char *spec = lode_format("latency_ms=%s", path);
+    assert_ok(lode_space_load(&so, &space));
+    assert_ok(lode_supernet_create(space, NULL, LODE_F32, 1, &net));
+    assert_ok(lode_dispatch_create(NULL, &dispatch));
+    assert_ok(lode_profile_space(net, dispatch, &o, NULL, &table));
+    assert_ok(lode_table_write(table, path));
+    assert_ok(lode_cost_open(spec, net, 0, &cost));
+    assert_string_equal(lode_cost_name(cost), "latency_ms");
+    assert_string_equal(lode_cost_unit(cost), "ms");
+    for (int i = 0; i < 50; i++) {
+        lode_arch arch;
+        double ms = 0;
+        assert_ok(lode_space_sample(space, &rng, &arch));
+        assert_ok(lode_cost_hard(cost, &arch, &ms));
+        assert_true(isfinite(ms));
+    }
+    lode_cost_close(cost);
+    cost = NULL;
+    assert_fails(lode_cost_open(spec, net, 7, &cost), LODE_ERR_CONFIG, "--batch 7");
+    assert_fails(lode_cost_open("energy_mj=missing", net, 0, &cost), LODE_ERR_IO, "missing");
+    lode_supernet_destroy(net);
+    lode_space_release(space);
+    /* Another space's calls are not in this table. */
+    so.name = "nasbench-macro";
+    assert_ok(lode_space_load(&so, &space));
+    assert_ok(lode_supernet_create(space, NULL, LODE_F32, 1, &net));
+    assert_fails(lode_cost_open(spec, net, 0, &cost), LODE_ERR_NOT_FOUND, "lode cost build");
+    lode_table_destroy(table);
+    lode_dispatch_destroy(dispatch);
+    lode_supernet_destroy(net);
+    lode_space_release(space);
+    test_remove_tree(dir);
+    lode_free(spec);
+    lode_free(path);
+    lode_free(dir);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(round_trip),
+        cmocka_unit_test(damaged_files_say_what),
+        cmocka_unit_test(statistics_by_hand),
+        cmocka_unit_test(measured_space_prices_every_architecture),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
