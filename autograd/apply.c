@@ -172,7 +172,7 @@ static lode_status apply_run(lode_tape *t, lode_op_call *c, bool *is_view) {
     if (c->op->view != NULL) {
         lode_status status = c->op->view(c, &c->y);
         *is_view = status == LODE_OK;
-        if (status == LODE_OK || status != LODE_ERR_UNSUPPORTED) return status;
+        if (status != LODE_ERR_UNSUPPORTED) return status;
     }
     LODE_TRY(apply_make_outputs(t, c, &in));
     if (t->mode == LODE_TRACE) return LODE_OK;
