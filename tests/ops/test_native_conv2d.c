@@ -128,8 +128,13 @@ static void run_kernel(const char *who, const lode_kernel *k, conv_case *c) {
             assert_ok(k->backward(&c->call, c->dy, c->dx));
         else
             assert_ok(k->forward(&c->call));
+        for (size_t i = bytes; i < bytes + GUARD; i++)
+            if (memory[i] != (char)0xff) fail_msg("%s wrote beyond its workspace", who);
         lode_free(memory);
     }
+    check_guards(c->y, who);
+    for (int g = 0; g < 3; g++)
+        if (c->dx[g]) check_guards(c->dx[g], who);
 }
 
 static void compare(const char *who, const char *what, const shape_case *s, const lode_tensor *got,
