@@ -74,7 +74,7 @@ static double bench_once(const lode_kernel *k, bench_case *b, const bench_pass *
 
 /* Bytes a perfect kernel moves: what it reads and writes, once each. */
 static double bench_bytes(const bench_case *b, const bench_pass *pass) {
-    double bytes = (double)lode_tensor_bytes(b->call.y) * (pass->backward ? 1 : 1);
+    double bytes = (double)lode_tensor_bytes(b->call.y); /* or dy */
     for (int i = 0; i < b->call.n_x; i++) {
         if (!b->x[i]) continue;
         bytes += (double)lode_tensor_bytes(b->x[i]);
@@ -185,6 +185,48 @@ static void bench_conv(const conv_row *r) {
     bench_free(&b);
 }
 
+/* ---- kernels that move data ---- */
+
+typedef struct move_row {
+    const lode_op *op;
+    int n_images, n_channels; /* inputs: [N,C,H,W], then [C] */
+    int n, c, side;
+} move_row;
+
+static const move_row move_rows[] = {
+    {&lode_op_batch_norm, 1, 4, 64, 96, 32}, {&lode_op_batch_norm, 1, 4, 64, 16, 32},
+    {&lode_op_batch_norm, 1, 4, 64, 384, 8}, {&lode_op_relu6, 1, 0, 64, 96, 32},
+    {&lode_op_hswish, 1, 0, 64, 96, 32},     {&lode_op_swish, 1, 0, 64, 96, 32},
+    {&lode_op_add, 2, 0, 64, 96, 32},        {&lode_op_global_avg_pool, 1, 0, 64, 320, 7},
+    {&lode_op_max_pool, 1, 0, 64, 64, 32},   {&lode_op_avg_pool, 1, 0, 64, 64, 32},
+    {&lode_op_layer_norm, 1, 0, 64, 96, 32}, {&lode_op_softmax, 1, 0, 64, 10, 1},
+};
+
+static void bench_move(const move_row *r) {
+    static const bench_pass passes[] = {{"forward", false, {false}},
+                                        {"backward", true, {true, true, true}}};
+    lode_batch_norm_params norm = {1e-5, 0.1, 1, 0};
+    lode_layer_norm_params layer = {1e-5};
+    lode_pool_params pool = lode_pool_square(3, 1, 1);
+    const void *params = r->op == &lode_op_batch_norm   ? (const void *)&norm
+                         : r->op == &lode_op_layer_norm ? (const void *)&layer
+                                                        : (const void *)&pool;
+    bench_case b;
+    char name[96];
+    snprintf(name, sizeof name, "%s c%d %dx%d n%d", r->op->name, r->c, r->side, r->side, r->n);
+    if (!strstr(name, words)) return;
+    memset(&b, 0, sizeof b);
+    b.name = name;
+    for (int i = 0; i < r->n_images; i++)
+        b.x[i] = bench_tensor(LODE_SHAPE4(r->n, r->c, r->side, r->side), LODE_CHANNELS_LAST,
+                              (uint64_t)i);
+    for (int i = 0; i < r->n_channels; i++)
+        b.x[r->n_images + i] = bench_tensor(LODE_SHAPE1(r->c), LODE_CONTIGUOUS, 5);
+    bench_prepare(&b, r->op, params, r->n_images + r->n_channels);
+    for (int i = 0; i < 2; i++) bench_run(&b, &passes[i]);
+    bench_free(&b);
+}
+
 int main(int argc, char **argv) {
     if (argc > 1) words = argv[1];
     if (argc > 2) seconds = strtod(argv[2], NULL);
@@ -195,5 +237,6 @@ int main(int argc, char **argv) {
            roof.threads, roof.gflops, roof.cache_gbs, roof.memory_gbs);
     printf("%-46s %-8s %-9s %9s %9s\n", "", "", "", "least ms", "median");
     for (size_t i = 0; i < sizeof conv_rows / sizeof *conv_rows; i++) bench_conv(&conv_rows[i]);
+    for (size_t i = 0; i < sizeof move_rows / sizeof *move_rows; i++) bench_move(&move_rows[i]);
     return 0;
 }

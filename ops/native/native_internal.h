@@ -11,6 +11,14 @@ lode_status native_depthwise_forward(const lode_op_call *c);
 lode_status native_depthwise_backward(const lode_op_call *c, const lode_tensor *dy,
                                       lode_tensor *const *dx);
 size_t native_depthwise_workspace(const lode_op_call *c, bool backward);
+
+/* native_batch_norm.c */
+bool native_batch_norm_supports(const lode_op_call *c);
+lode_status native_batch_norm_forward(const lode_op_call *c);
+lode_status native_batch_norm_backward(const lode_op_call *c, const lode_tensor *dy,
+                                       lode_tensor *const *dx);
+size_t native_batch_norm_workspace(const lode_op_call *c, bool backward);
+
 /* native_activation.c */
 lode_status native_activation_forward(const lode_op_call *c);
 lode_status native_activation_backward(const lode_op_call *c, const lode_tensor *dy,

@@ -13,6 +13,7 @@
 /* clang-format off */
 static const lode_kernel native_kernels[] = {
     KERNEL(conv2d,          native_depthwise_supports,       depthwise,       native_depthwise_workspace),
+    KERNEL(batch_norm,      native_batch_norm_supports,      batch_norm,      native_batch_norm_workspace),
     KERNEL(relu,            lode_native_f32,                 activation,      NULL),
     KERNEL(relu6,           lode_native_f32,                 activation,      NULL),
     KERNEL(leaky_relu,      lode_native_f32,                 activation,      NULL),

@@ -97,6 +97,18 @@ typedef struct lode_simd {
     void (*dw_backward_weights)(const simd_dw *d, int64_t block, const float *x, const float *dy,
                                 float *partial, float *scratch);
 
+    /* Columns of dense [rows, c]. Statistics of one piece: mean, sum x, sum (x-mean)^2; off is
+       scratch [c]. Gradient sums: sum g, sum g (x-mean). apply: y = a (x-mean) + b. grad:
+       dx = of_g g + of_x (x-mean) + rest. */
+    void (*norm_stats)(int64_t rows, int64_t c, const float *x, float *mean, double *sum,
+                       double *m2, double *off);
+    void (*norm_grad_sums)(int64_t rows, int64_t c, const float *x, const float *g,
+                           const float *mean, double *sum, double *sum2);
+    void (*norm_apply)(int64_t rows, int64_t c, const float *x, const float *mean, const float *a,
+                       const float *b, float *y);
+    void (*norm_grad)(int64_t rows, int64_t c, const float *x, const float *g, const float *mean,
+                      const float *of_g, const float *of_x, const float *rest, float *dx);
+
     const simd_kernel *pointwise; /* [SIMD_N_POINTWISE] */
     /* sum[i] += sum_r x[r,i] (z[r,i]) of [rows, n]; z may be NULL. */
     void (*fold_rows)(int64_t rows, int64_t n, const float *x, const float *z, double *sum);

@@ -18,6 +18,10 @@
 #define simd_run_fold_rows           LODE_ISA_NAME(simd_run_fold_rows)
 #define simd_run_fma_peak            LODE_ISA_NAME(simd_run_fma_peak)
 #define simd_run_triad               LODE_ISA_NAME(simd_run_triad)
+#define simd_run_norm_stats          LODE_ISA_NAME(simd_run_norm_stats)
+#define simd_run_norm_grad_sums      LODE_ISA_NAME(simd_run_norm_grad_sums)
+#define simd_run_norm_apply          LODE_ISA_NAME(simd_run_norm_apply)
+#define simd_run_norm_grad           LODE_ISA_NAME(simd_run_norm_grad)
 
 /* simd_roofline.c */
 float simd_run_fma_peak(int rounds);
@@ -41,6 +45,16 @@ void simd_run_dw_backward_data(const simd_dw *d, int64_t block, const float *dy,
                                const float *packed, float *dx, float *scratch);
 void simd_run_dw_backward_weights(const simd_dw *d, int64_t block, const float *x, const float *dy,
                                   float *partial, float *scratch);
+
+/* simd_norm.c */
+void simd_run_norm_stats(int64_t rows, int64_t c, const float *x, float *mean, double *sum,
+                         double *m2, double *off);
+void simd_run_norm_grad_sums(int64_t rows, int64_t c, const float *x, const float *g,
+                             const float *mean, double *sum, double *sum2);
+void simd_run_norm_apply(int64_t rows, int64_t c, const float *x, const float *mean, const float *a,
+                         const float *b, float *y);
+void simd_run_norm_grad(int64_t rows, int64_t c, const float *x, const float *g, const float *mean,
+                        const float *of_g, const float *of_x, const float *rest, float *dx);
 
 /* simd_pointwise.c */
 extern const simd_kernel simd_run_pointwise[SIMD_N_POINTWISE];

@@ -21,6 +21,10 @@ const lode_simd LODE_ISA_NAME(lode_simd) = {
     .dw_forward = simd_run_dw_forward,
     .dw_backward_data = simd_run_dw_backward_data,
     .dw_backward_weights = simd_run_dw_backward_weights,
+    .norm_stats = simd_run_norm_stats,
+    .norm_grad_sums = simd_run_norm_grad_sums,
+    .norm_apply = simd_run_norm_apply,
+    .norm_grad = simd_run_norm_grad,
     .pointwise = simd_run_pointwise,
     .fold_rows = simd_run_fold_rows,
 };
