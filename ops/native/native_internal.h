@@ -36,6 +36,8 @@ lode_status native_scale_rows_forward(const lode_op_call *c);
 lode_status native_scale_rows_backward(const lode_op_call *c, const lode_tensor *dy,
                                        lode_tensor *const *dx);
 size_t native_scale_rows_workspace(const lode_op_call *c, bool backward);
+
+/* native_reduce.c */
 bool native_reduce_supports(const lode_op_call *c);
 size_t native_reduce_workspace(const lode_op_call *c, bool backward);
 lode_status native_reduce_forward(const lode_op_call *c);
@@ -65,6 +67,13 @@ lode_status native_transpose_backward(const lode_op_call *c, const lode_tensor *
 lode_status native_reshape_forward(const lode_op_call *c);
 lode_status native_reshape_backward(const lode_op_call *c, const lode_tensor *dy,
                                     lode_tensor *const *dx);
+
+/* native_mixture.c */
+bool native_mixture_supports(const lode_op_call *c);
+lode_status native_mixture_forward(const lode_op_call *c);
+lode_status native_mixture_backward(const lode_op_call *c, const lode_tensor *dy,
+                                    lode_tensor *const *dx);
+size_t native_mixture_workspace(const lode_op_call *c, bool backward);
 
 /* native_dropout.c */
 lode_status native_dropout_forward(const lode_op_call *c);

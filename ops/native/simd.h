@@ -112,6 +112,9 @@ typedef struct lode_simd {
     const simd_kernel *pointwise; /* [SIMD_N_POINTWISE] */
     /* sum[i] += sum_r x[r,i] (z[r,i]) of [rows, n]; z may be NULL. */
     void (*fold_rows)(int64_t rows, int64_t n, const float *x, const float *z, double *sum);
+    /* y = sum_k w[k] o[k] of n floats each; dx = w dy and <o, dy> (o or dx may be NULL). */
+    void (*mix)(int64_t n, int k, const float *const *o, const float *w, float *y);
+    double (*mix_backward)(int64_t n, float w, const float *o, const float *dy, float *dx);
 } lode_simd;
 
 /* The copy in use: the best this processor runs, or what lode_simd_select chose. */

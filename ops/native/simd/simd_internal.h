@@ -22,6 +22,8 @@
 #define simd_run_norm_grad_sums      LODE_ISA_NAME(simd_run_norm_grad_sums)
 #define simd_run_norm_apply          LODE_ISA_NAME(simd_run_norm_apply)
 #define simd_run_norm_grad           LODE_ISA_NAME(simd_run_norm_grad)
+#define simd_run_mix                 LODE_ISA_NAME(simd_run_mix)
+#define simd_run_mix_backward        LODE_ISA_NAME(simd_run_mix_backward)
 
 /* simd_roofline.c */
 float simd_run_fma_peak(int rounds);
@@ -59,4 +61,8 @@ void simd_run_norm_grad(int64_t rows, int64_t c, const float *x, const float *g,
 /* simd_pointwise.c */
 extern const simd_kernel simd_run_pointwise[SIMD_N_POINTWISE];
 void simd_run_fold_rows(int64_t rows, int64_t n, const float *x, const float *z, double *sum);
+
+/* simd_mixture.c */
+void simd_run_mix(int64_t n, int k, const float *const *o, const float *w, float *y);
+double simd_run_mix_backward(int64_t n, float w, const float *o, const float *dy, float *dx);
 #endif

@@ -27,4 +27,6 @@ const lode_simd LODE_ISA_NAME(lode_simd) = {
     .norm_grad = simd_run_norm_grad,
     .pointwise = simd_run_pointwise,
     .fold_rows = simd_run_fold_rows,
+    .mix = simd_run_mix,
+    .mix_backward = simd_run_mix_backward,
 };
