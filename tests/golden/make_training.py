@@ -100,6 +100,108 @@ def schedules():
     ]})
 
 
+# ---- a network ----
+# (name, kernel, expansion, channels, stride); everything is followed by batch norm.
+BLOCKS = [("b1", 3, 1, 8, 1), ("b2", 3, 6, 16, 2), ("b3", 5, 3, 16, 1), ("b4", 3, 6, 24, 2)]
+STEM, HEAD, N_CLASSES, SIZE, BATCH, TRAIN_STEPS = 8, 32, 10, 12, 16, 50
+F64_STEPS = 16  # enough to show any difference in meaning, and quick through our references
+# A rate at which a change of 1e-7 in the weights stays below 3e-4 in the losses: single precision
+# may cross a kink of ReLU6 earlier or later, and higher rates amplify that.
+LR, MOMENTUM, DECAY, SMOOTHING = 0.005, 0.9, 1e-3, 0.1
+
+
+class Network:
+    """Parameters are numbered in the order in which they are first used, batch norm's two included."""
+
+    def __init__(self, dtype):
+        self.dtype, self.p, self.buffers = dtype, {}, {}
+
+    def weight(self, name, shape):
+        if name not in self.p:
+            fan_in = math.prod(shape[1:])
+            values = number(100 + len(self.p), np.arange(math.prod(shape))) * math.sqrt(6 / fan_in)
+            self.p[name] = torch.nn.Parameter(torch.tensor(values.reshape(shape), dtype=self.dtype))
+        return self.p[name]
+
+    def conv(self, name, x, out, kernel, stride=1, groups=1):
+        w = self.weight(name + ".weight", (out, x.shape[1] // groups, kernel, kernel))
+        return F.conv2d(x, w, stride=stride, padding=kernel // 2, groups=groups)
+
+    def bn(self, name, x, train):
+        if name not in self.buffers:
+            c = x.shape[1]
+            self.p[name + ".gamma"] = torch.nn.Parameter(torch.ones(c, dtype=self.dtype))
+            self.p[name + ".beta"] = torch.nn.Parameter(torch.zeros(c, dtype=self.dtype))
+            self.buffers[name] = (torch.zeros(c, dtype=self.dtype), torch.ones(c, dtype=self.dtype))
+        mean, var = self.buffers[name]
+        return F.batch_norm(x, mean, var, self.p[name + ".gamma"], self.p[name + ".beta"], train)
+
+    def mbconv(self, name, x, kernel, expand, out, stride, train):
+        y, hidden = x, x.shape[1] * expand
+        if expand != 1:
+            y = F.relu6(self.bn(name + ".expand.bn", self.conv(name + ".expand", y, hidden, 1), train))
+        y = self.conv(name + ".depthwise", y, hidden, kernel, stride, hidden)
+        y = F.relu6(self.bn(name + ".depthwise.bn", y, train))
+        y = self.bn(name + ".project.bn", self.conv(name + ".project", y, out, 1), train)
+        return x + y if x.shape == y.shape else y
+
+    def forward(self, x, train):
+        x = F.relu6(self.bn("stem.bn", self.conv("stem.conv", x, STEM, 3), train))
+        for block in BLOCKS:
+            x = self.mbconv(block[0], x, *block[1:], train)
+        x = F.relu6(self.bn("head.bn", self.conv("head.conv", x, HEAD, 1), train))
+        x = x.mean((2, 3))
+        w = self.weight("classifier.linear.weight", (N_CLASSES, HEAD))
+        if "classifier.linear.bias" not in self.p:
+            self.p["classifier.linear.bias"] = torch.nn.Parameter(torch.zeros(N_CLASSES, dtype=self.dtype))
+        return F.linear(x, w, self.p["classifier.linear.bias"])
+
+
+def batch_of(step, dtype):
+    labels = (np.arange(BATCH) * 7 + step * 3) % N_CLASSES
+    n = 3 * SIZE * SIZE
+    noise = number(5000 + step, np.arange(BATCH * n)).reshape(BATCH, n)
+    pattern = np.stack([number(4000 + k, np.arange(n)) for k in range(N_CLASSES)])
+    x = (pattern[labels] + noise).reshape(BATCH, 3, SIZE, SIZE).astype(np.float32)
+    return torch.tensor(x, dtype=dtype), torch.tensor(labels)
+
+
+def train(dtype, steps):
+    net = Network(dtype)
+    net.forward(batch_of(0, dtype)[0], False)  # makes the parameters, leaves running statistics
+    optimizer = torch.optim.SGD(net.p.values(), lr=LR, momentum=MOMENTUM, nesterov=True, weight_decay=DECAY)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, TRAIN_STEPS)
+    losses = []
+    for step in range(steps):
+        x, labels = batch_of(step, dtype)
+        loss = F.cross_entropy(net.forward(x, True), labels, label_smoothing=SMOOTHING)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+        losses.append(float(loss.detach()))
+    x, labels = batch_of(steps, dtype)
+    evaluation = float(F.cross_entropy(net.forward(x, False), labels).detach())
+    return net, losses, evaluation
+
+
+def ending(net, losses, evaluation):
+    return {"loss": losses, "evaluation": evaluation,
+            "sums": {k: float(v.detach().sum()) for k, v in net.p.items()},
+            "running": {k: [float(m.sum()), float(v.sum())] for k, (m, v) in net.buffers.items()}}
+
+
+def network():
+    net, *rest = train(torch.float64, F64_STEPS)
+    write("training_network.json", {
+        "made_by": made_by(), "lr": LR, "momentum": MOMENTUM, "weight_decay": DECAY, "label_smoothing": SMOOTHING,
+        "batch": BATCH, "size": SIZE, "classes": N_CLASSES, "steps": TRAIN_STEPS,
+        "parameters": {k: list(v.shape) for k, v in net.p.items()},
+        "f64": ending(net, *rest), "f32": ending(*train(torch.float32, TRAIN_STEPS)),
+    })
+
+
 if __name__ == "__main__":
+    network()
     optimizers()
     schedules()
