@@ -17,6 +17,8 @@ configure_package_config_file(cmake/lodeConfig.cmake.in ${CMAKE_CURRENT_BINARY_D
                               INSTALL_DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/lode)
 write_basic_package_version_file(${CMAKE_CURRENT_BINARY_DIR}/lodeConfigVersion.cmake
                                  COMPATIBILITY SameMinorVersion)
+# Relocatable: the prefix is found from where lode.pc lies.
+file(RELATIVE_PATH LODE_PC_TO_PREFIX /p/${CMAKE_INSTALL_LIBDIR}/pkgconfig /p)
 configure_file(cmake/lode.pc.in ${CMAKE_CURRENT_BINARY_DIR}/lode.pc @ONLY)
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/lodeConfig.cmake
               ${CMAKE_CURRENT_BINARY_DIR}/lodeConfigVersion.cmake

@@ -129,7 +129,9 @@ lode_status lode_recipe_load(const char *path, const char *const *sets, int n_se
     lode_status status = LODE_OK;
     lode_recipe *r = LODE_NEW(lode_recipe);
     if (!r) return LODE_ERR_NO_MEMORY;
-    LODE_GOTO(lode_config_load(path, &r->config));
+    status = lode_config_load(path, &r->config);
+    if (status == LODE_ERR_IO) status = LODE_FAIL(LODE_ERR_CONFIG, "recipe: %s", lode_last_error());
+    LODE_GOTO(status);
     for (int i = 0; i < n_sets; i++) LODE_GOTO(lode_config_set(r->config, sets[i]));
     LODE_GOTO(recipe_read(r));
     *out = r;

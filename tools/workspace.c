@@ -86,6 +86,8 @@ lode_status workspace_open_data(cli *c, const lode_supernet *net, lode_config **
     LODE_GOTO(lode_data_options_read(*config, options));
     if (options->size == 0) options->size = want.size;
     if (options->channels == 0) options->channels = want.channels;
+    /* Made-up data have as many classes as one asks for. */
+    if (options->classes == 0 && strcmp(name, "synthetic") == 0) options->classes = want.classes;
     LODE_GOTO(lode_config_finish(*config));
     LODE_GOTO(lode_data_open(options, cli_seed(c, 1), out));
     if (lode_data_n_classes(*out) != want.classes)
