@@ -4,6 +4,7 @@
 
 #include "core/memory.h"
 #include "core/parallel.h"
+#include "core/platform.h"
 #include "lode_build.h"
 
 #include <stdarg.h>
@@ -233,7 +234,7 @@ static lode_status cli_parse(cli *c, int argc, char **argv, int first) {
     const char *progress = cli_get(c, "progress", "auto");
     if (strcmp(progress, "auto") != 0 && strcmp(progress, "none") != 0)
         return cli_usage_error(c, "--progress %s: want auto or none", progress);
-    c->bar.enabled = strcmp(progress, "auto") == 0 && !cli_quiet(c) && cli_stderr_is_terminal();
+    c->bar.enabled = strcmp(progress, "auto") == 0 && !cli_quiet(c) && lode_is_terminal(2);
     return LODE_OK;
 }
 
@@ -256,7 +257,7 @@ static void cli_update(void *self, const char *stage, int64_t done, int64_t tota
 
 static bool cli_should_stop(void *self) {
     (void)self;
-    return cli_signal_seen() != 0;
+    return lode_caught_signal() != 0;
 }
 
 static int cli_exit_code(const cli *c, lode_status status) {
@@ -265,7 +266,7 @@ static int cli_exit_code(const cli *c, lode_status status) {
     case LODE_OK:
         return 0;
     case LODE_ERR_STOPPED:
-        return cli_signal_seen() ? 128 + cli_signal_seen() : 75;
+        return lode_caught_signal() ? 128 + lode_caught_signal() : 75;
     case LODE_ERR_INFEASIBLE:
         return 4;
     case LODE_ERR_DATA:
@@ -283,7 +284,7 @@ static int cli_run(cli *c) {
     lode_set_log(cli_log, c, cli_quiet(c) ? LODE_LOG_ERROR : LODE_LOG_INFO);
     c->progress = (lode_progress){c, cli_update, cli_should_stop};
     lode_set_threads((int)c->threads);
-    cli_signals_install();
+    lode_catch_signals();
     lode_status status = c->verb->run(c);
     cli_bar_clear(&c->bar);
     if (status == LODE_OK && cli_json(c) && c->result) {

@@ -79,8 +79,4 @@ void cli_bar_update(cli_bar *b, const char *stage, int64_t done, int64_t total,
                     const char *metrics);
 void cli_bar_clear(cli_bar *b);
 
-/* signals.c: Ctrl-C and SIGTERM ask the work to stop; a second one ends the process at once. */
-void cli_signals_install(void);
-int cli_signal_seen(void); /* 0: none */
-bool cli_stderr_is_terminal(void);
 #endif
