@@ -1,7 +1,9 @@
-/* lode.h: the one header a user of liblode includes. Rooms from bottom to top (docs/architecture.md). */
+/* lode.h: the one header a user of liblode includes; rooms from bottom to top
+   (docs/architecture.md). */
 #ifndef LODE_H
 #define LODE_H
 
+/* clang-format off */
 #include "core/config.h"
 #include "core/json.h"
 #include "core/log.h"
@@ -35,4 +37,5 @@
 
 #include "search/run.h"
 #include "search/study.h"
+/* clang-format on */
 #endif

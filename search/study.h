@@ -47,7 +47,8 @@ typedef struct lode_study_job {
    proposal was feasible. */
 LODE_API lode_status lode_study_run(lode_study *s, const lode_study_job *job);
 
-/* The best done trials of an origin (NULL: of all) by objective[0], ties by id: fills best[0..max), *n of them. */
+/* The best done trials of an origin (NULL: of all) by objective[0], ties by id: fills best[0..max),
+ * *n of them. */
 LODE_API lode_status lode_study_best(lode_study *s, const char *origin, int max, lode_trial *best,
                                      int *n);
 /* Writes a trial that came about outside the loop (a baseline, a final network). costs [n_costs] by

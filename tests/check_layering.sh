@@ -10,6 +10,7 @@ BEGIN {
 /^[ \t]*#[ \t]*include[ \t]*"/ {
     file = FILENAME; sub(/^\.\//, "", file); from = file; sub(/\/.*/, "", from)
     target = $0; sub(/^[^"]*"/, "", target); sub(/".*/, "", target); to = target
+    if (to == "lode.h") { print file ":" FNR ": lode.h is for users of the library; include the headers needed"; bad = 1 }
     if (index(to, "/") == 0) next
     sub(/\/.*/, "", to)
     if (!(from in level) || !(to in level)) next

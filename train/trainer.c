@@ -1,9 +1,9 @@
 /* trainer.c: walks from step to step.
 
    The walk is a state machine over the position: trainer_next looks at it and says what comes next
-   (a step of the weights, a step of the architecture, the end of an epoch), trainer_make does it and
-   moves the position. Between two such moves everything there is to know is in the position and in
-   tensors, and a checkpoint may be written; that is the whole secret of resuming bit by bit. */
+   (a step of the weights, a step of the architecture, the end of an epoch), trainer_make does it
+   and moves the position. Between two such moves everything there is to know is in the position and
+   in tensors, and a checkpoint may be written; that is the whole secret of resuming bit by bit. */
 #include "core/memory.h"
 #include "core/platform.h"
 #include "train/trainer_internal.h"
