@@ -37,8 +37,11 @@ void cli_bar_update(cli_bar *b, const char *stage, int64_t done, int64_t total,
     for (int i = 0; i < 20; i++) bar[i] = i < full ? '=' : i == full ? '>' : ' ';
     bar[20] = '\0';
     bar_time(total > 0 && rate > 0 ? (double)(total - done) / rate : -1, left);
-    fprintf(stderr, "\r\033[K%s [%s] %lld/%lld  %.3g/s  left %s  %s", b->stage, bar,
-            (long long)done, (long long)total, rate, left, metrics ? metrics : "");
+    int width = lode_terminal_width(2);
+    char line[256];
+    snprintf(line, sizeof line, "%s [%s] %lld/%lld  %.3g/s  left %s  %s", b->stage, bar,
+             (long long)done, (long long)total, rate, left, metrics ? metrics : "");
+    fprintf(stderr, "\r\033[K%.*s", width > 1 ? width - 1 : 79, line); /* a wrapped bar stays */
     b->dirty = true;
     fflush(stderr);
 }
