@@ -260,7 +260,7 @@ static void channels_of_files_are_converted(void **state) {
     lode_data_close(d);
     lode_free(text);
     small_folder(dir, "train/x");
-    small_write_image(dir, "train/x/1.png", true, 8, 8, 3);
+    small_write_png(dir, "train/x/1.png", 8, 8, 3);
     text = lode_format("data: {name: folder, path: %s, channels: 1, size: 8}", dir);
     assert_non_null(text);
     open_recipe(text, 1, &d);

@@ -4,6 +4,13 @@
 
 static small_bytes file;
 
+static void encode(bool png) {
+    if (png)
+        small_png(16, 16, 3, &file);
+    else
+        small_jpeg(&file);
+}
+
 static void check(const lode_sample *s, int height, int width, int channels, int tolerance) {
     assert_int_equal(s->height, height);
     assert_int_equal(s->width, width);
@@ -22,15 +29,15 @@ static void png_is_exact(void **state) {
     (void)state;
     uint8_t *p;
     lode_sample s;
-    small_encode(true, 9, 13, 3, &file);
+    small_png(9, 13, 3, &file);
     assert_ok(lode_image_decode(file.bytes, file.n, "a.png", 0, &p, &s));
     check(&s, 9, 13, 3, 0);
     lode_free(p);
-    small_encode(true, 9, 13, 4, &file); /* transparency is dropped */
+    small_png(9, 13, 4, &file); /* transparency is dropped */
     assert_ok(lode_image_decode(file.bytes, file.n, "a.png", 0, &p, &s));
     check(&s, 9, 13, 3, 0);
     lode_free(p);
-    small_encode(true, 9, 13, 1, &file);
+    small_png(9, 13, 1, &file);
     assert_ok(lode_image_decode(file.bytes, file.n, "a.png", 0, &p, &s));
     check(&s, 9, 13, 1, 0);
     lode_free(p);
@@ -40,7 +47,7 @@ static void jpeg_is_near(void **state) {
     (void)state;
     uint8_t *p;
     lode_sample s;
-    small_encode(false, 20, 30, 3, &file);
+    small_jpeg(&file);
     assert_ok(lode_image_decode(file.bytes, file.n, "a.jpg", 0, &p, &s));
     check(&s, 20, 30, 3, 6);
     lode_free(p);
@@ -50,7 +57,7 @@ static void grey_is_copied_to_three(void **state) {
     (void)state;
     uint8_t *p;
     lode_sample s;
-    small_encode(true, 5, 4, 1, &file);
+    small_png(5, 4, 1, &file);
     assert_ok(lode_image_decode(file.bytes, file.n, "a.png", 3, &p, &s));
     assert_int_equal(s.channels, 3);
     for (int i = 0; i < 20; i++)
@@ -63,7 +70,7 @@ static void files_are_read(void **state) {
     char *dir = test_temp_dir(), *path = small_path(dir, "a.png"), *none = small_path(dir, "b.png");
     uint8_t *p;
     lode_sample s;
-    small_write_image(dir, "a.png", true, 6, 7, 3);
+    small_write_png(dir, "a.png", 6, 7, 3);
     assert_ok(lode_image_read(path, 3, &p, &s));
     check(&s, 6, 7, 3, 0);
     lode_free(p);
@@ -80,7 +87,7 @@ static void every_truncation_is_noticed(void **state) {
     uint8_t *p;
     lode_sample s;
     for (int png = 0; png < 2; png++) {
-        small_encode(png, 16, 16, 3, &file);
+        encode(png);
         for (size_t n = 0; n < file.n; n++) {
             assert_int_equal(lode_image_decode(file.bytes, n, "cut", 3, &p, &s), LODE_ERR_DATA);
             assert_null(p);
@@ -104,24 +111,41 @@ static void damaged_png_chunks_are_found(void **state) {
     (void)state;
     uint8_t *p;
     lode_sample s;
-    small_encode(true, 16, 16, 3, &file);
+    small_png(16, 16, 3, &file);
     file.bytes[60] ^= 4;
     assert_fails(lode_image_decode(file.bytes, file.n, "a.png", 3, &p, &s), LODE_ERR_DATA,
                  "the PNG chunk at offset 33 has checksum");
+}
+
+/* Offset of the first segment with this marker. */
+static size_t jpeg_segment(int marker) {
+    for (size_t i = 2; i + 8 < file.n; i++)
+        if (file.bytes[i] == 0xff && file.bytes[i + 1] == marker) return i;
+    fail_msg("no segment ff %02x", marker);
+    return 0;
 }
 
 static void broken_jpeg_segments_are_found(void **state) {
     (void)state;
     uint8_t *p;
     lode_sample s;
-    small_encode(false, 16, 16, 3, &file);
+    small_jpeg(&file);
     assert_int_equal(file.bytes[2], 0xff); /* the first segment: JFIF, 16 bytes */
     file.bytes[4] = file.bytes[5] = 0;
     assert_fails(lode_image_decode(file.bytes, file.n, "a.jpg", 3, &p, &s), LODE_ERR_DATA,
-                 "the JPEG segment ff e0 at offset 2 has length 0");
+                 "the JPEG segment ff e0 at offset 2 has length 0, wanted 2 to 750");
     file.bytes[4] = 0xff;
     assert_fails(lode_image_decode(file.bytes, file.n, "a.jpg", 3, &p, &s), LODE_ERR_DATA,
-                 "no JPEG frame header before offset 2");
+                 "the JPEG segment ff e0 at offset 2 has length 65280");
+    small_jpeg(&file);
+    size_t table = jpeg_segment(0xc4) + 4;
+    file.bytes[table + 16] = 255; /* with the 12 there are: 267 codes */
+    assert_fails(lode_image_decode(file.bytes, file.n, "a.jpg", 3, &p, &s), LODE_ERR_DATA,
+                 "the JPEG Huffman table at offset");
+    small_jpeg(&file);
+    file.bytes[jpeg_segment(0xc0) + 1] = 0xfe; /* the frame header becomes a comment */
+    assert_fails(lode_image_decode(file.bytes, file.n, "a.jpg", 3, &p, &s), LODE_ERR_DATA,
+                 "before any frame header");
 }
 
 /* A header may promise any size: nothing is allocated for it. */
@@ -129,7 +153,7 @@ static void huge_sizes_are_refused(void **state) {
     (void)state;
     uint8_t *p;
     lode_sample s;
-    small_encode(true, 16, 16, 3, &file);
+    small_png(16, 16, 3, &file);
     file.bytes[16 + 2] = file.bytes[20 + 2] = 0xff; /* 65296 x 65296 */
     uint32_t crc = lode_crc32(0, file.bytes + 12, 17);
     small_put_u32(file.bytes + 29, crc);
@@ -137,12 +161,14 @@ static void huge_sizes_are_refused(void **state) {
     assert_fails(lode_image_decode(file.bytes, file.n, "a.png", 3, &p, &s), LODE_ERR_DATA,
                  "65296x65296 pixels");
     assert_true(lode_memory_get_stats().n_allocations - before < 8);
-    small_encode(false, 16, 16, 3, &file);
-    for (size_t i = 2; i + 8 < file.n; i++)
-        if (file.bytes[i] == 0xff && file.bytes[i + 1] == 0xc0)
-            file.bytes[i + 5] = file.bytes[i + 7] = 0xf0;
+    small_jpeg(&file);
+    size_t frame = jpeg_segment(0xc0);
+    small_put_u32(file.bytes + frame + 5, 0xf000f000);
     assert_fails(lode_image_decode(file.bytes, file.n, "a.jpg", 3, &p, &s), LODE_ERR_DATA,
-                 "61456x61456 pixels");
+                 "61440x61440 pixels, wanted 1 to 64000000");
+    small_put_u32(file.bytes + frame + 5, 0x04000400);
+    assert_fails(lode_image_decode(file.bytes, file.n, "a.jpg", 3, &p, &s), LODE_ERR_DATA,
+                 "1024x1024 pixels are more than 754 bytes can hold");
 }
 
 /* Whatever single byte is wrong, it ends in a status and without a leak. */
@@ -152,7 +178,7 @@ static void flipped_bytes_do_no_harm(void **state) {
     lode_sample s;
     int64_t before = lode_memory_get_stats().n_blocks;
     for (int png = 0; png < 2; png++) {
-        small_encode(png, 16, 16, 3, &file);
+        encode(png);
         for (size_t i = 0; i < file.n; i++)
             for (int bit = 0; bit < 8; bit += 3) {
                 file.bytes[i] ^= (uint8_t)(1 << bit);
@@ -170,7 +196,7 @@ static void no_memory_is_a_status(void **state) {
     int64_t before = lode_memory_get_stats().n_blocks;
     for (int png = 0; png < 2; png++) {
         lode_status status = LODE_ERR_NO_MEMORY;
-        small_encode(png, 16, 16, 3, &file);
+        encode(png);
         for (int64_t k = 0; status != LODE_OK && k < 200; k++) {
             uint8_t *p;
             lode_sample s;

@@ -372,7 +372,7 @@ static void errors_of_workers_are_told_in_order(void **state) {
     for (int i = 0; i < 6; i++) {
         char name[32];
         snprintf(name, sizeof name, "train/%c/%d.png", i < 3 ? 'a' : 'b', i);
-        small_write_image(dir, name, true, 8, 8, 3);
+        small_write_png(dir, name, 8, 8, 3);
     }
     small_write(dir, "train/b/3.png", "nothing", 7);
     lode_dataset_request r = {.path = dir};
