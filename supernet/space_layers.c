@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+enum { LAYERS_MAX_CHANNELS = 1 << 20, LAYERS_MAX = 4096 };
+
 /* Where the chain stands. */
 typedef struct layers_state {
     lode_space *s;
@@ -66,6 +68,9 @@ static lode_status layers_scale(const layers_state *st, const lode_yaml *item, i
         c = c * r->cell_channels / st->first_cell;
     }
     if (r->width != 1) c = lode_make_divisible(r->width * (double)c, 8);
+    if (c > LAYERS_MAX_CHANNELS)
+        return lode_yaml_fail(item, "%lld channels, and at most %d are possible", (long long)c,
+                              LAYERS_MAX_CHANNELS);
     *channels = c;
     return LODE_OK;
 }
@@ -73,7 +78,7 @@ static lode_status layers_scale(const layers_state *st, const lode_yaml *item, i
 static lode_status layers_channels(const layers_state *st, lode_yaml *item, const space_layer *l,
                                    int64_t *out) {
     bool classifier = l->kind == SPACE_FIXED && l->op.kind == &lode_block_linear;
-    LODE_TRY(lode_yaml_int(item, "channels", 0, 0, 1 << 20, out));
+    LODE_TRY(lode_yaml_int(item, "channels", 0, 0, LAYERS_MAX_CHANNELS, out));
     if (*out > 0) return layers_scale(st, item, out);
     if (l->kind == SPACE_CELL) return lode_yaml_fail(item, "a cell needs the key `channels`");
     *out = classifier ? st->s->resolved.classes : st->channels;
@@ -221,6 +226,9 @@ static lode_status layers_cell(layers_state *st, lode_yaml *item, space_layer *l
         }
     }
     l->out = l->site.out * (c->concat ? c->n_nodes : 1);
+    if (l->out > LAYERS_MAX_CHANNELS)
+        return lode_yaml_fail(item, "%lld channels, and at most %d are possible", (long long)l->out,
+                              LAYERS_MAX_CHANNELS);
     st->n_cells++;
     return LODE_OK;
 }
@@ -238,6 +246,8 @@ static lode_status layers_kind(lode_space *s, lode_yaml *item, space_layer *l) {
 
 static lode_status layers_append(layers_state *st, lode_yaml *item, space_layer *l) {
     lode_space *s = st->s;
+    if (s->n_layers == LAYERS_MAX)
+        return lode_yaml_fail(item, "is layer %d; no space has that many", LAYERS_MAX + 1);
     LODE_TRY(l->kind == SPACE_FIXED    ? layers_fixed(st, item, l)
              : l->kind == SPACE_CHOICE ? layers_choice(st, item, l)
                                        : layers_cell(st, item, l));
@@ -274,7 +284,7 @@ static lode_status layers_find_first_cell(layers_state *st, const lode_yaml *lis
     for (int i = 0; i < list->n && st->first_cell == 0; i++) {
         lode_yaml *item = list->item[i];
         if (item->kind == LODE_YAML_MAP && lode_yaml_get(item, "cell") != NULL)
-            LODE_TRY(lode_yaml_int(item, "channels", 0, 0, 1 << 20, &st->first_cell));
+            LODE_TRY(lode_yaml_int(item, "channels", 0, 0, LAYERS_MAX_CHANNELS, &st->first_cell));
     }
     return LODE_OK;
 }

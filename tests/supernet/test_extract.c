@@ -1,5 +1,6 @@
 /* test_extract.c: a network carved out of a supernet is the supernet on that path, bit for bit, in
    memory and from disk. */
+#include "core/parallel.h"
 #include "core/platform.h"
 #include "supernet/tiny.h"
 
@@ -144,7 +145,9 @@ static void test_files(void **state) {
     lode_free(dir);
 }
 
+/* Small maps: more threads would only wait for each other. */
 int main(void) {
+    lode_set_threads(1);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_extract),
         cmocka_unit_test(test_fresh_weights),
