@@ -188,11 +188,45 @@ static void test_nb201_canonical(void **state) {
     lode_free(path);
 }
 
+/* DARTS_V2 as published for evaluation (20 cells of 36 channels, affine batch normalisation, none
+   after pools): 3.349342 M parameters. */
+static void test_darts_v2(void **state) {
+    (void)state;
+    lode_space_options shipped = {.name = "darts"}, options = {.repeats = 6, .cell_channels = 36};
+    lode_space *s;
+    lode_supernet *net;
+    lode_arch a;
+    int64_t params;
+    assert_ok(lode_space_load(&shipped, &s));
+    char *text = lode_strdup(lode_space_text(s)), *p = strstr(text, "affine: false");
+    lode_space_release(s);
+    assert_non_null(p);
+    memcpy(p, "affine: true ", 13);
+    while ((p = strstr(text, ", bn: true")) != NULL) memcpy(p, "          ", 10);
+    assert_ok(lode_space_parse(text, "darts", &options, &s));
+    lode_free(text);
+    const char *normal = "sep_conv_3x3,sep_conv_3x3,sep_conv_3x3,sep_conv_3x3,none,"
+                         "skip_connect,sep_conv_3x3,none,none,"
+                         "skip_connect,none,dil_conv_3x3,none,none";
+    const char *reduce = "max_pool_3x3,max_pool_3x3,none,max_pool_3x3,skip_connect,"
+                         "max_pool_3x3,none,skip_connect,none,"
+                         "none,max_pool_3x3,skip_connect,none,none";
+    char *code = lode_format("%s,%s", normal, reduce);
+    assert_ok(lode_arch_parse(s, code, &a));
+    lode_free(code);
+    assert_ok(lode_supernet_create(s, &a, LODE_F32, 1, &net));
+    assert_ok(lode_supernet_count_parameters(net, NULL, &params));
+    assert_int_equal(params, 3349342);
+    lode_supernet_destroy(net);
+    lode_space_release(s);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_macro_counts),
         cmocka_unit_test(test_nb201_counts),
         cmocka_unit_test(test_nb201_canonical),
+        cmocka_unit_test(test_darts_v2),
     };
     return cmocka_run_group_tests_name("supernet/published", tests, NULL, NULL);
 }

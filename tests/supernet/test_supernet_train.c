@@ -339,11 +339,55 @@ static void test_calibrated_logits(void **state) {
     }
 }
 
+/* ---- memory ---- */
+/* Every allocation of a recomputed mixture's step fails once: a status, and nothing is lost. */
+static void test_no_memory(void **state) {
+    (void)state;
+    mixture m;
+    mixture_open(&m, TINY_CHAIN, false);
+    m.options.recompute = true;
+    mixture_loss(&m, true); /* regions are kept by the network */
+    mixture_clear(&m);
+    lode_device_empty_cache(lode_cpu_device());
+    int64_t before = lode_memory_get_stats().n_blocks;
+    int failures = 0;
+    bool more = true;
+    for (int64_t n = 0; more; n += 1 + n / 8) {
+        lode_status status;
+        lode_tape *t = NULL;
+        lode_choice choice[LODE_MAX_DECISIONS];
+        test_fail_allocation(n);
+        status = lode_tape_create(LODE_TRAIN, NULL, &t);
+        if (status == LODE_OK) {
+            for (int d = 0; d < lode_space_n_decisions(m.space); d++) {
+                choice[d].active = ((uint64_t)1 << lode_space_decision(m.space, d)->n_options) - 1;
+                choice[d].weights = lode_tape_leaf(t, m.w[d], &m.w_grad[d]);
+            }
+            lode_var *y =
+                lode_supernet_forward(t, m.net, lode_tape_constant(t, m.x), choice, &m.options);
+            lode_var *loss = lode_reduce_mean(t, y, (lode_reduce_params){0, 0});
+            status = lode_tape_status(t);
+            if (status == LODE_OK) status = lode_backward(t, loss, 1);
+        }
+        more = test_fail_allocation(-1) > n; /* was the n-th asked for? */
+        /* The device may find the memory at a second try. */
+        if (status != LODE_OK) assert_int_equal(status, LODE_ERR_NO_MEMORY);
+        failures += status != LODE_OK;
+        lode_tape_destroy(t);
+        mixture_clear(&m);
+        lode_device_empty_cache(lode_cpu_device());
+        assert_int_equal(lode_memory_get_stats().n_blocks, before);
+    }
+    assert_true(failures > 20);
+    mixture_close(&m);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_gradients),        cmocka_unit_test(test_recompute),
         cmocka_unit_test(test_absent_gradients), cmocka_unit_test(test_drop_path),
         cmocka_unit_test(test_calibrate),        cmocka_unit_test(test_calibrated_logits),
+        cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests_name("supernet/supernet_train", tests, NULL, NULL);
 }
