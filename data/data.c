@@ -45,7 +45,8 @@ static const lode_option data_rows[] = {
     {"std", LODE_OPT_F64_LIST, offsetof(lode_data_options, std), NULL, 1e-6, 1e6, NULL,
      "then divided by, likewise"},
     {"cache", LODE_OPT_INT, offsetof(lode_data_options, cache), "1024", 0, 1e9, "MiB",
-     "memory for decoded images (dataset folder)"},
+     "memory for decoded images, and as much for resized ones of each part that is judged (dataset "
+     "folder)"},
 };
 static const lode_option_table data_table = {"data", data_rows,
                                              sizeof data_rows / sizeof data_rows[0]};
@@ -101,7 +102,8 @@ struct lode_data {
     lode_splits splits;
     lode_pipeline_options image; /* what a network sees; without augment */
     lode_pipeline *train, *eval;
-    uint64_t seed; /* the run's */
+    lode_fit_cache *fitted[LODE_N_PARTS]; /* of eval, where fitting costs something */
+    uint64_t seed;                        /* the run's */
 };
 
 static double data_grey(const double v[LODE_MAX_CHANNELS]) {
@@ -147,6 +149,18 @@ static lode_status data_choose_image(const lode_data_options *o, const lode_data
     return data_take_list("std", &o->std, image->channels, image->std);
 }
 
+/* Datasets of images that differ in size decode and resize them. Each part may use the whole
+   budget: what is judged in one run is one part, and now and then the test. */
+static lode_status data_make_caches(const lode_data_options *o, lode_data *d) {
+    const lode_dataset_info *info = lode_dataset_get_info(d->dataset);
+    if (info->height > 0 || o->cache == 0) return LODE_OK;
+    size_t bytes = (size_t)d->image.height * (size_t)d->image.width * (size_t)info->channels;
+    for (int p = 0; p < LODE_N_PARTS; p++)
+        LODE_TRY(lode_fit_cache_create(lode_dataset_n_samples(d->dataset, (lode_part)p), bytes,
+                                       o->cache * 1024 * 1024, &d->fitted[p]));
+    return LODE_OK;
+}
+
 static lode_status data_make(const lode_data_options *o, lode_data *d) {
     uint64_t seed = o->seed >= 0 ? (uint64_t)o->seed : d->seed;
     lode_dataset_request request = {
@@ -170,6 +184,7 @@ static lode_status data_make(const lode_data_options *o, lode_data *d) {
     LODE_TRY(lode_splits_init(d->dataset, &split, &d->splits));
     LODE_TRY(data_choose_image(o, d->dataset, &d->image));
     LODE_TRY(lode_pipeline_create(&d->image, &d->eval));
+    LODE_TRY(data_make_caches(o, d));
     lode_pipeline_options train = d->image;
     train.augment = &o->augment;
     return lode_pipeline_create(&train, &d->train);
@@ -192,6 +207,7 @@ void lode_data_close(lode_data *d) {
     if (d == NULL) return;
     lode_pipeline_destroy(d->train);
     lode_pipeline_destroy(d->eval);
+    for (int p = 0; p < LODE_N_PARTS; p++) lode_fit_cache_destroy(d->fitted[p]);
     lode_splits_deinit(&d->splits);
     lode_dataset_close(d->dataset);
     lode_free(d);
@@ -204,8 +220,9 @@ lode_status lode_data_loader_with(lode_data *d, const char *split, lode_data_mod
     const lode_data_split *s;
     *out = NULL;
     LODE_TRY(lode_splits_find(&d->splits, split, &s));
-    return lode_loader_create(d->dataset, s, mode == LODE_DATA_TRAIN ? d->train : d->eval, options,
-                              out);
+    lode_loader_options o = *options;
+    o.fitted = mode == LODE_DATA_EVAL ? d->fitted[s->part] : NULL;
+    return lode_loader_create(d->dataset, s, mode == LODE_DATA_TRAIN ? d->train : d->eval, &o, out);
 }
 
 lode_status lode_data_loader(lode_data *d, const char *split, lode_data_mode mode, int64_t batch,

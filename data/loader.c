@@ -111,19 +111,38 @@ static loader_slot *loader_take_up(lode_loader *l) {
     return slot;
 }
 
+/* A sample of the pipeline's size: from the cache, or made and kept there. */
+static lode_status loader_fit(lode_loader *l, int64_t sample, const lode_rng *rng,
+                              loader_scratch *scratch, lode_sample *fitted) {
+    lode_fit_cache *cache = l->options.fitted;
+    const uint8_t *kept = cache != NULL ? lode_fit_cache_find(cache, sample) : NULL;
+    lode_sample s;
+    if (kept != NULL) {
+        *fitted = (lode_sample){.pixels = kept,
+                                .height = l->height,
+                                .width = l->width,
+                                .channels = lode_dataset_get_info(l->dataset)->channels,
+                                .label = lode_dataset_label(l->dataset, l->split->part, sample)};
+        return LODE_OK;
+    }
+    LODE_TRY(lode_dataset_get(l->dataset, l->split->part, sample, &scratch->sample, &s));
+    LODE_TRY(lode_pipeline_fit(l->pipeline, &s, rng, &scratch->pipeline, fitted));
+    if (cache != NULL) lode_fit_cache_keep(cache, sample, fitted->pixels);
+    return LODE_OK;
+}
+
 static lode_status loader_fill_samples(lode_loader *l, loader_slot *slot, loader_scratch *scratch) {
-    int64_t n_samples = lode_dataset_n_samples(l->dataset, l->split->part);
+    uint64_t n_samples = (uint64_t)lode_dataset_n_samples(l->dataset, l->split->part);
     int64_t size = (int64_t)l->height * l->width * l->channels;
     float *x = slot->x->data;
     int32_t *labels = slot->labels->data;
     for (int64_t i = 0; i < slot->n; i++) {
-        int64_t sample = slot->index[i];
         lode_sample s;
         lode_rng rng =
             lode_rng_stream(l->options.seed, LODE_RNG_AUGMENT,
-                            (uint64_t)slot->epoch * (uint64_t)n_samples + (uint64_t)sample);
-        LODE_TRY(lode_dataset_get(l->dataset, l->split->part, sample, &scratch->sample, &s));
-        LODE_TRY(lode_pipeline_apply(l->pipeline, &s, &rng, &scratch->pipeline, x + i * size));
+                            (uint64_t)slot->epoch * n_samples + (uint64_t)slot->index[i]);
+        LODE_TRY(loader_fit(l, slot->index[i], &rng, scratch, &s));
+        lode_pipeline_finish(l->pipeline, &s, &rng, x + i * size);
         labels[i] = (int32_t)s.label;
     }
     return LODE_OK;

@@ -17,6 +17,7 @@
    is asked for more or sent back to the start. One loader, one calling thread. */
 #ifndef LODE_DATA_LOADER_H
 #define LODE_DATA_LOADER_H
+#include "data/fit_cache.h"
 #include "data/split.h"
 #include "data/transform.h"
 #include "tensor/tensor.h"
@@ -31,6 +32,7 @@ typedef struct lode_loader_options {
     bool drop_last;    /* leave out an incomplete last batch */
     uint64_t seed;     /* of shuffling and augmentation */
     int rank, n_ranks; /* this process' share of every batch of n_ranks * batch; n_ranks 0: 1 */
+    lode_fit_cache *fitted; /* borrowed; of an evaluation pipeline and this dataset's part only */
 } lode_loader_options;
 
 typedef struct lode_batch {

@@ -188,27 +188,28 @@ static lode_rng *pipeline_at(lode_rng *rng, uint64_t place) {
     return rng;
 }
 
-/* A sample of the right size: the given one, or a resized window of it in the scratch. The
-   resizer's own workspace follows in a second scratch, since the first holds the result. */
-static lode_status pipeline_fit(const lode_pipeline *p, const lode_sample *s, lode_rng *rng,
-                                lode_pipeline_scratch *scratch, lode_sample *out) {
+lode_status lode_pipeline_fit(const lode_pipeline *p, const lode_sample *sample,
+                              const lode_rng *rng, lode_pipeline_scratch *scratch,
+                              lode_sample *fitted) {
     const lode_pipeline_options *o = &p->options;
     bool random = p->augments && p->augment.crop == LODE_CROP_RESIZED;
-    *out = *s;
-    if (!random && s->height == o->height && s->width == o->width && o->resize <= o->height &&
-        o->resize <= o->width)
+    lode_rng r = rng != NULL ? *rng : (lode_rng){0};
+    assert(rng != NULL || !p->augments);
+    *fitted = *sample;
+    if (!random && sample->height == o->height && sample->width == o->width &&
+        o->resize <= o->height && o->resize <= o->width)
         return LODE_OK;
     lode_window window =
-        random ? lode_window_random(s->height, s->width, p->scale, p->aspect,
-                                    pipeline_at(rng, PLACE_WINDOW))
-               : lode_window_center(s->height, s->width, o->height, o->width, o->resize);
-    LODE_TRY(lode_scratch_reserve(&scratch->image,
-                                  (size_t)o->height * (size_t)o->width * (size_t)s->channels));
-    LODE_TRY(
-        lode_image_resize(s, &window, o->height, o->width, &scratch->work, scratch->image.bytes));
-    out->pixels = scratch->image.bytes;
-    out->height = o->height;
-    out->width = o->width;
+        random ? lode_window_random(sample->height, sample->width, p->scale, p->aspect,
+                                    pipeline_at(&r, PLACE_WINDOW))
+               : lode_window_center(sample->height, sample->width, o->height, o->width, o->resize);
+    size_t bytes = (size_t)o->height * (size_t)o->width * (size_t)sample->channels;
+    LODE_TRY(lode_scratch_reserve(&scratch->image, bytes));
+    LODE_TRY(lode_image_resize(sample, &window, o->height, o->width, &scratch->work,
+                               scratch->image.bytes));
+    fitted->pixels = scratch->image.bytes;
+    fitted->height = o->height;
+    fitted->width = o->width;
     return LODE_OK;
 }
 
@@ -223,27 +224,34 @@ static void pipeline_jitter(const lode_pipeline *p, lode_rng *rng, float *x) {
     }
 }
 
-lode_status lode_pipeline_apply(const lode_pipeline *p, const lode_sample *sample,
-                                const lode_rng *rng, lode_pipeline_scratch *scratch, float *out) {
+void lode_pipeline_finish(const lode_pipeline *p, const lode_sample *fitted, const lode_rng *rng,
+                          float *out) {
+    const lode_pipeline_options *o = &p->options;
     const lode_augment_options *a = &p->augment;
     lode_rng r = rng != NULL ? *rng : (lode_rng){0};
-    lode_sample s;
     int dy = 0, dx = 0;
     bool flip = false;
     assert(rng != NULL || !p->augments);
-    assert(sample->channels == 1 || sample->channels == 3);
-    LODE_TRY(pipeline_fit(p, sample, &r, scratch, &s));
+    assert(fitted->channels == 1 || fitted->channels == 3);
+    assert(fitted->height == o->height && fitted->width == o->width);
     if (p->augments && a->crop == LODE_CROP_PAD && a->pad > 0) {
         pipeline_at(&r, PLACE_CROP);
         dy = (int)(lode_rng_below(&r, 2 * a->pad + 1) - a->pad);
         dx = (int)(lode_rng_below(&r, 2 * a->pad + 1) - a->pad);
     }
     if (p->augments && a->flip) flip = lode_rng_below(pipeline_at(&r, PLACE_FLIP), 2) == 1;
-    pipeline_pass(p, &s, dy, dx, flip, out);
+    pipeline_pass(p, fitted, dy, dx, flip, out);
     if (p->jitters) pipeline_jitter(p, &r, out);
     if (p->augments && a->cutout > 0)
-        lode_cutout(out, p->options.height, p->options.width, p->options.channels, (int)a->cutout,
+        lode_cutout(out, o->height, o->width, o->channels, (int)a->cutout,
                     pipeline_at(&r, PLACE_CUTOUT));
+}
+
+lode_status lode_pipeline_apply(const lode_pipeline *p, const lode_sample *sample,
+                                const lode_rng *rng, lode_pipeline_scratch *scratch, float *out) {
+    lode_sample fitted;
+    LODE_TRY(lode_pipeline_fit(p, sample, rng, scratch, &fitted));
+    lode_pipeline_finish(p, &fitted, rng, out);
     return LODE_OK;
 }
 

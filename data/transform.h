@@ -59,6 +59,13 @@ LODE_API void lode_pipeline_scratch_deinit(lode_pipeline_scratch *s);
 LODE_API lode_status lode_pipeline_apply(const lode_pipeline *p, const lode_sample *sample,
                                          const lode_rng *rng, lode_pipeline_scratch *scratch,
                                          float *out);
+/* The two halves of apply: to an image of bytes of the result's size (the sample itself when it has
+   it, else in the scratch), and on from there. */
+LODE_API lode_status lode_pipeline_fit(const lode_pipeline *p, const lode_sample *sample,
+                                       const lode_rng *rng, lode_pipeline_scratch *scratch,
+                                       lode_sample *fitted);
+LODE_API void lode_pipeline_finish(const lode_pipeline *p, const lode_sample *fitted,
+                                   const lode_rng *rng, float *out);
 
 /* ---- the pieces ---- */
 
