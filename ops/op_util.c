@@ -70,16 +70,6 @@ lode_status lode_check_dims(const lode_op_call *c, int i, const char *what, int 
                      lode_shape_print(&t->shape, text), t->shape.n_dims, n_dims);
 }
 
-lode_status lode_check_dim(const lode_op_call *c, int i, const char *what, int dim, int64_t want,
-                           const char *why) {
-    const lode_tensor *t = i < c->n_x ? c->x[i] : NULL;
-    char text[128];
-    if (t == NULL || t->shape.dim[dim] == want) return LODE_OK;
-    return LODE_FAIL(LODE_ERR_SHAPE, "%s: dim %d of %s %s is %lld, but %s want %lld", c->op->name,
-                     dim, what, lode_shape_print(&t->shape, text), (long long)t->shape.dim[dim],
-                     why, (long long)want);
-}
-
 lode_status lode_check_shape(const lode_op_call *c, int i, const char *what,
                              const lode_shape *want) {
     const lode_tensor *t = i < c->n_x ? c->x[i] : NULL;
@@ -91,17 +81,11 @@ lode_status lode_check_shape(const lode_op_call *c, int i, const char *what,
 
 /* ---- count ---- */
 
-void lode_count_bytes(const lode_op_call *c, lode_op_count *out) {
-    double read = 0;
-    for (int i = 0; i < c->n_x; i++)
-        if (c->x[i] != NULL) read += (double)lode_tensor_bytes(c->x[i]);
-    out->bytes_read = read;
-    out->bytes_written = (double)lode_tensor_bytes(c->y);
-}
-
 void lode_count_copy(const lode_op_call *c, lode_op_count *out) {
     memset(out, 0, sizeof *out);
-    lode_count_bytes(c, out);
+    for (int i = 0; i < c->n_x; i++)
+        if (c->x[i] != NULL) out->bytes_read += (double)lode_tensor_bytes(c->x[i]);
+    out->bytes_written = (double)lode_tensor_bytes(c->y);
 }
 
 void lode_count_pointwise(const lode_op_call *c, lode_op_count *out) {
@@ -130,13 +114,6 @@ static lode_status example_make(lode_op_example *e, lode_dtype dtype, const lode
                                 lode_layout layout, lode_tensor **out) {
     LODE_TRY(lode_tensor_create(NULL, dtype, shape, layout, out));
     return lode_example_add(e, *out, lode_dtype_is_float(dtype));
-}
-
-lode_status lode_example_normal(lode_op_example *e, lode_rng *rng, lode_shape shape, double mean,
-                                double std) {
-    lode_tensor *t;
-    LODE_TRY(example_make(e, e->dtype, &shape, default_layout(&shape), &t));
-    return lode_tensor_fill_normal(t, rng, mean, std);
 }
 
 lode_status lode_example_weight(lode_op_example *e, lode_rng *rng, lode_shape shape, double std) {
@@ -168,18 +145,6 @@ lode_status lode_example_away(lode_op_example *e, lode_rng *rng, lode_shape shap
         while (near_any(v, kinks, n_kinks));
         lode_put(t, i, v);
     }
-    return LODE_OK;
-}
-
-lode_status lode_example_distinct(lode_op_example *e, lode_rng *rng, lode_shape shape) {
-    lode_tensor *t;
-    LODE_TRY(example_make(e, e->dtype, &shape, default_layout(&shape), &t));
-    int64_t n = lode_tensor_count(t);
-    int64_t *perm = lode_alloc((size_t)n, sizeof *perm);
-    if (perm == NULL) return lode_last_status();
-    lode_rng_permutation(rng, perm, n);
-    for (int64_t i = 0; i < n; i++) lode_put(t, i, 4.0 * ((double)perm[i] + 0.5) / (double)n - 2.0);
-    lode_free(perm);
     return LODE_OK;
 }
 

@@ -51,28 +51,22 @@ LODE_API lode_status lode_infer_same_shape(const lode_op_call *c, lode_inferred 
 LODE_API lode_status lode_check_float(const lode_op_call *c, int i, const char *what);
 /* Input i must be s32 or s64. */
 LODE_API lode_status lode_check_index(const lode_op_call *c, int i, const char *what);
-/* Input i must have n_dims dims (NULL passes); its dim `dim` must be `want`, "x's channels". */
+/* Input i must have n_dims dims. NULL passes. */
 LODE_API lode_status lode_check_dims(const lode_op_call *c, int i, const char *what, int n_dims);
-LODE_API lode_status lode_check_dim(const lode_op_call *c, int i, const char *what, int dim,
-                                    int64_t want, const char *why);
-/* Input i must have exactly this shape. */
+/* Input i must have exactly this shape. NULL passes. */
 LODE_API lode_status lode_check_shape(const lode_op_call *c, int i, const char *what,
                                       const lode_shape *want);
 
 /* ---- count ---- */
-/* bytes_read and bytes_written only: every input and the output once. */
-LODE_API void lode_count_bytes(const lode_op_call *c, lode_op_count *out);
+/* Moves data, computes nothing: bytes read (every input once) and written; the rest is 0. */
+LODE_API void lode_count_copy(const lode_op_call *c, lode_op_count *out);
 /* The above and one flop per output element. */
 LODE_API void lode_count_pointwise(const lode_op_call *c, lode_op_count *out);
-/* Moves data, computes nothing: bytes only. */
-LODE_API void lode_count_copy(const lode_op_call *c, lode_op_count *out);
 
 /* ---- example: each adds the next input; 4 dims are channels-last unless said ---- */
 /* Takes t over, also when it fails. */
 LODE_API lode_status lode_example_add(lode_op_example *e, lode_tensor *t, bool differentiable);
 LODE_API lode_status lode_example_absent(lode_op_example *e); /* a NULL input */
-LODE_API lode_status lode_example_normal(lode_op_example *e, lode_rng *rng, lode_shape shape,
-                                         double mean, double std);
 /* Contiguous whatever the number of dims: weights. */
 LODE_API lode_status lode_example_weight(lode_op_example *e, lode_rng *rng, lode_shape shape,
                                          double std);
@@ -81,9 +75,6 @@ LODE_API lode_status lode_example_uniform(lode_op_example *e, lode_rng *rng, lod
 /* Uniform in (lo, hi), but no nearer than 0.02 to any of the kinks. */
 LODE_API lode_status lode_example_away(lode_op_example *e, lode_rng *rng, lode_shape shape,
                                        double lo, double hi, const double *kinks, int n_kinks);
-/* A shuffle of equally spaced values in [-2, 2]: no two alike, for operators that take a maximum.
- */
-LODE_API lode_status lode_example_distinct(lode_op_example *e, lode_rng *rng, lode_shape shape);
 /* Integers in lo..hi-1, dtype s32 or s64; not differentiable. */
 LODE_API lode_status lode_example_index(lode_op_example *e, lode_rng *rng, lode_dtype dtype,
                                         lode_shape shape, int64_t lo, int64_t hi);

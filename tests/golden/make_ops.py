@@ -195,6 +195,7 @@ def pools():
     pool(distinct(1, 2, 7, 6), 3, 2, 1, include=1)
     pool(distinct(2, 2, 6, 5), 3, 2, 1, ceil=1)
     pool(distinct(1, 3, 5, 6), 2, 2, 1, include=1, ceil=1)
+    pool(distinct(1, 2, 6, 4), 3, 2, 1, include=1, ceil=1)  # windows beyond the padded border
     case("global_avg_pool", lambda x: F.adaptive_avg_pool2d(x, 1), [rand(2, 3, 3, 4)])
     for h, w, corners in ((6, 8, 0), (5, 9, 1), (2, 3, 0), (1, 1, 1)):
         case("bilinear_upsample",
@@ -240,6 +241,7 @@ def losses():
     cross(rand(5, 10), index(5, high=10, dtype=np.int32), 0.1)
     cross(rand(4, 6), np.array([0, -1, 5, -1]), 0.2)
     cross(rand(3, 4), np.array([[.5, .25, .25, 0], [0, 0, 1, 0], [.125, .125, .25, .5]]), 0.0)
+    cross(rand(2, 3), np.array([[.5, .75, 0], [0, .25, .25]]), 0.0)  # sums are not 1
     cross(rand(2, 4), np.array([[.5, .25, .25, 0], [.125, .125, .25, .5]]), 0.1)
     for T in (1.0, 4.0):
         case("kl_div",

@@ -150,17 +150,22 @@ static lode_tensor *as_input(lode_tensor *t, lode_dtype dtype) {
     return out;
 }
 
+/* `what` is "y", or "dx", "after" of input i. */
 static void check_tensor(const golden *g, const char *name, const char *what, int i,
                          const lode_tensor *seen, double tolerance) {
     lode_tensor *want = stored(g, name, what, i);
-    char a[128], b[128];
-    if (want == NULL) fail_msg("%s: the file has no %s %d", name, what, i);
-    if (seen == NULL) fail_msg("%s: there is no %s %d", name, what, i);
+    char who[96], a[128], b[128];
+    if (i < 0)
+        snprintf(who, sizeof who, "%s: %s", name, what);
+    else
+        snprintf(who, sizeof who, "%s: %s[%d]", name, what, i);
+    if (want == NULL) fail_msg("%s is not in the file", who);
+    if (seen == NULL) fail_msg("%s is absent", who);
     if (!lode_shape_equal(&want->shape, &seen->shape))
-        fail_msg("%s: %s %d is %s, not %s", name, what, i, lode_shape_print(&seen->shape, a),
+        fail_msg("%s is %s, not %s", who, lode_shape_print(&seen->shape, a),
                  lode_shape_print(&want->shape, b));
     double off = walk_distance(want, seen), limit = tolerance * fmax(1, walk_largest(want));
-    if (off > limit) fail_msg("%s: %s %d is off by %g, allowed is %g", name, what, i, off, limit);
+    if (off > limit) fail_msg("%s is off by %g, allowed is %g", who, off, limit);
     lode_tensor_release(want);
 }
 
