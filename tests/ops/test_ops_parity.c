@@ -1,8 +1,8 @@
 /* labels: unit, parity
-   Every provider against the reference in f32, forward and backward, for every operator and
-   example. A result that sums L products may be off by epsilon * sqrt(L) of its size, give or take
-   a small factor; L is the call's operations per element of the result. Running statistics, which
-   forward updates in place, are compared too. */
+   Every provider against the reference, forward and backward, for every operator and example, in
+   f32 and in whatever else it says it supports. A result that sums L products may be off by epsilon
+   * sqrt(L) of its size, give or take a small factor; L is the call's operations per element of the
+   result. Running statistics, which forward updates in place, are compared too. */
 #include "support/walk.h"
 
 #include <math.h>
@@ -15,20 +15,20 @@ static double sum_length(const walk_call *w, const lode_tensor *result) {
 
 static void compare(const walk_call *want, const lode_tensor *a, const lode_tensor *b, double size,
                     const char *who, const char *what, int i) {
-    if (a == NULL || b == NULL) return;
+    if (a == NULL || b == NULL || lode_dtype_epsilon(a->dtype) <= 0) return;
     size = fmax(fmax(size, walk_largest(a)), 1e-3);
-    double limit = 8 * lode_dtype_epsilon(LODE_F32) * sqrt(sum_length(want, a)) * size;
+    double limit = 8 * lode_dtype_epsilon(a->dtype) * sqrt(sum_length(want, a)) * size;
     double seen = walk_distance(a, b);
     if (seen > limit)
         fail_msg("%s: %s differs from the reference in %s %d by %g, allowed is %g", want->name, who,
                  what, i, seen, limit);
 }
 
-static void check_call(const lode_op *op, int k, const lode_runner *runner,
+static void check_call(const lode_op *op, lode_dtype dtype, int k, const lode_runner *runner,
                        const lode_provider *p) {
     walk_call want, got;
-    walk_make(&want, op, LODE_F32, k);
-    walk_make(&got, op, LODE_F32, k);
+    walk_make(&want, op, dtype, k);
+    walk_make(&got, op, dtype, k);
     walk_outputs(&want, k);
     walk_outputs(&got, k);
     walk_forward(&want, lode_reference_runner());
@@ -47,18 +47,19 @@ static void check_call(const lode_op *op, int k, const lode_runner *runner,
     walk_free(&got);
 }
 
-static int check_provider(const lode_provider *p) {
+/* How many calls of this dtype the provider takes; those it takes it must get right. */
+static int check_provider(const lode_provider *p, lode_dtype dtype) {
     lode_dispatch *d = NULL;
     lode_dispatch_options options = {.providers = p->name};
     walk_call w;
     int n = 0;
     assert_ok(lode_dispatch_create(&options, &d));
     for (int o = 0; o < lode_n_ops(); o++)
-        for (int k = 0; k < WALK_EXAMPLES && walk_make(&w, lode_op_at(o), LODE_F32, k); k++) {
+        for (int k = 0; k < WALK_EXAMPLES && walk_make(&w, lode_op_at(o), dtype, k); k++) {
             walk_outputs(&w, k);
             bool takes = lode_dispatch_choose(d, &w.c) == p;
             walk_free(&w);
-            if (takes) check_call(lode_op_at(o), k, lode_dispatch_runner(d), p);
+            if (takes) check_call(lode_op_at(o), dtype, k, lode_dispatch_runner(d), p);
             n += takes;
         }
     lode_dispatch_destroy(d);
@@ -73,8 +74,11 @@ static void test_providers_agree_with_the_reference(void **state) {
             print_message("SKIPPED: provider %s does not run on this machine\n", p->name);
             continue;
         }
-        int n = check_provider(p);
-        print_message("%s: %d calls\n", p->name, n);
+        bool itself = i == lode_n_providers() - 1;
+        int n = check_provider(p, LODE_F32);
+        print_message("%s: %d calls in f32, %d in f64, %d in bf16\n", p->name, n,
+                      itself ? 0 : check_provider(p, LODE_F64),
+                      itself ? 0 : check_provider(p, LODE_BF16));
         assert_true(n > 0);
     }
 }
