@@ -97,6 +97,15 @@ typedef struct lode_simd {
     void (*dw_backward_weights)(const simd_dw *d, int64_t block, const float *x, const float *dy,
                                 float *partial, float *scratch);
 
+    /* C [m,n] (+)= A [m,k] B [k,n], serial. A[i,p] is a[i rs + p cs]. B in panels: [n / panel]
+       [k_total][panel], columns past n are zeros; pack fills rows k_first .. + k of them from
+       b[p rs + j cs]. */
+    int64_t (*gemm_panel)(void);
+    void (*gemm_pack)(int64_t k, int64_t n, const float *b, int64_t rs, int64_t cs, float *packed,
+                      int64_t k_first, int64_t k_total);
+    void (*gemm)(int64_t m, int64_t n, int64_t k, const float *a, int64_t rs, int64_t cs,
+                 const float *packed, int64_t k_total, float *c, int64_t ldc, bool add);
+
     /* Columns of dense [rows, c]. Statistics of one piece: mean, sum x, sum (x-mean)^2; off is
        scratch [c]. Gradient sums: sum g, sum g (x-mean). apply: y = a (x-mean) + b. grad:
        dx = of_g g + of_x (x-mean) + rest. */

@@ -24,6 +24,9 @@
 #define simd_run_norm_grad           LODE_ISA_NAME(simd_run_norm_grad)
 #define simd_run_mix                 LODE_ISA_NAME(simd_run_mix)
 #define simd_run_mix_backward        LODE_ISA_NAME(simd_run_mix_backward)
+#define simd_run_gemm_panel          LODE_ISA_NAME(simd_run_gemm_panel)
+#define simd_run_gemm_pack           LODE_ISA_NAME(simd_run_gemm_pack)
+#define simd_run_gemm                LODE_ISA_NAME(simd_run_gemm)
 
 /* simd_roofline.c */
 float simd_run_fma_peak(int rounds);
@@ -47,6 +50,13 @@ void simd_run_dw_backward_data(const simd_dw *d, int64_t block, const float *dy,
                                const float *packed, float *dx, float *scratch);
 void simd_run_dw_backward_weights(const simd_dw *d, int64_t block, const float *x, const float *dy,
                                   float *partial, float *scratch);
+
+/* simd_gemm.c */
+int64_t simd_run_gemm_panel(void);
+void simd_run_gemm_pack(int64_t k, int64_t n, const float *b, int64_t rs, int64_t cs, float *packed,
+                        int64_t k_first, int64_t k_total);
+void simd_run_gemm(int64_t m, int64_t n, int64_t k, const float *a, int64_t rs, int64_t cs,
+                   const float *packed, int64_t k_total, float *c, int64_t ldc, bool add);
 
 /* simd_norm.c */
 void simd_run_norm_stats(int64_t rows, int64_t c, const float *x, float *mean, double *sum,
