@@ -5,8 +5,9 @@
 
 extern const lode_provider lode_provider_native;
 
-/* native_depthwise.c */
+/* native_depthwise.c: supports says what it can do, pays where it is the best there is. */
 bool native_depthwise_supports(const lode_op_call *c);
+bool native_depthwise_pays(const lode_op_call *c);
 lode_status native_depthwise_forward(const lode_op_call *c);
 lode_status native_depthwise_backward(const lode_op_call *c, const lode_tensor *dy,
                                       lode_tensor *const *dx);
@@ -18,6 +19,20 @@ lode_status native_batch_norm_forward(const lode_op_call *c);
 lode_status native_batch_norm_backward(const lode_op_call *c, const lode_tensor *dy,
                                        lode_tensor *const *dx);
 size_t native_batch_norm_workspace(const lode_op_call *c, bool backward);
+
+/* native_pool.c */
+bool native_pool_supports(const lode_op_call *c);
+size_t native_pool_workspace(const lode_op_call *c, bool backward);
+lode_status native_max_pool_forward(const lode_op_call *c);
+lode_status native_max_pool_backward(const lode_op_call *c, const lode_tensor *dy,
+                                     lode_tensor *const *dx);
+lode_status native_avg_pool_forward(const lode_op_call *c);
+lode_status native_avg_pool_backward(const lode_op_call *c, const lode_tensor *dy,
+                                     lode_tensor *const *dx);
+size_t native_global_avg_pool_workspace(const lode_op_call *c, bool backward);
+lode_status native_global_avg_pool_forward(const lode_op_call *c);
+lode_status native_global_avg_pool_backward(const lode_op_call *c, const lode_tensor *dy,
+                                            lode_tensor *const *dx);
 
 /* native_activation.c */
 lode_status native_activation_forward(const lode_op_call *c);

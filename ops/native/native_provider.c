@@ -12,8 +12,11 @@
 
 /* clang-format off */
 static const lode_kernel native_kernels[] = {
-    KERNEL(conv2d,          native_depthwise_supports,       depthwise,       native_depthwise_workspace),
+    KERNEL(conv2d,          native_depthwise_pays,           depthwise,       native_depthwise_workspace),
     KERNEL(batch_norm,      native_batch_norm_supports,      batch_norm,      native_batch_norm_workspace),
+    KERNEL(max_pool,        native_pool_supports,            max_pool,        native_pool_workspace),
+    KERNEL(avg_pool,        native_pool_supports,            avg_pool,        native_pool_workspace),
+    KERNEL(global_avg_pool, lode_native_f32,                 global_avg_pool, native_global_avg_pool_workspace),
     KERNEL(relu,            lode_native_f32,                 activation,      NULL),
     KERNEL(relu6,           lode_native_f32,                 activation,      NULL),
     KERNEL(leaky_relu,      lode_native_f32,                 activation,      NULL),

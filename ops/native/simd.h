@@ -29,11 +29,34 @@ typedef struct simd_rmsprop {
     bool eps_inside;
 } simd_rmsprop;
 
-/* A depthwise convolution of NHWC images, one image and LODE_V channels at a time. */
+/* A depthwise convolution of NHWC images, one image and LODE_V channels at a time. The first lines
+   are the caller's; dw_plan fills in the rest, see simd_depthwise.c. */
 enum { SIMD_DW_MAX_KERNEL = 15, SIMD_DW_MAX_STRIDE = 4 };
+typedef struct simd_dw_taps {
+    int n;
+    int unit; /* +1, -1: pixels follow each other, and weights, forth or back; 0: as listed */
+    int64_t at[SIMD_DW_MAX_KERNEL];   /* offset of each in a packed row of pixels */
+    int64_t w_at[SIMD_DW_MAX_KERNEL]; /* and in its row of packed weights */
+} simd_dw_taps;
+typedef struct simd_dw_meeting {
+    int n;
+    int64_t u[SIMD_DW_MAX_KERNEL], shift[SIMD_DW_MAX_KERNEL];
+} simd_dw_meeting;
 typedef struct simd_dw {
     int64_t c, h, w, oh, ow, kh, kw;
     int64_t stride[2], pad[2], dilation[2];
+
+    bool unit;               /* stride and dilation 1 along a row */
+    int64_t run;             /* pixels of a packed row of x with one remainder modulo the stride */
+    int64_t x_row, dy_row;   /* floats of packed rows */
+    int64_t dy_left;         /* zero pixels before a packed row of dy */
+    int64_t x_ring, dy_ring; /* packed rows in use at a time, a power of 2 */
+    int64_t band;            /* rows of dy that a weight gradient takes at a time */
+    int64_t x_floats;        /* of the packed x in scratch; dy follows */
+    int64_t scratch_floats;
+    simd_dw_taps taps;                         /* of a row, forward */
+    simd_dw_taps gradient[SIMD_DW_MAX_STRIDE]; /* of a row of dx, by remainder of the column */
+    simd_dw_meeting meet[SIMD_DW_MAX_STRIDE];  /* rows of taps, by remainder of the row */
 } simd_dw;
 
 /* Flat loops over n floats: out[i] = f(in[0][i], in[1][i]; p). _BACKWARD: in[0] is what the
@@ -84,10 +107,10 @@ typedef struct lode_simd {
     double (*sum_squares)(int64_t n, const float *x);
 
     /* Depthwise. Packed weights are [blocks][kh*kw][lanes], blocks = channels / lanes rounded up.
-       `block` says which channels; scratch has dw_scratch floats and must be zeroed by dw_begin,
+       `block` says which channels; scratch has d->scratch_floats and must be zeroed by dw_begin,
        once for any number of calls of the same kind. */
+    void (*dw_plan)(simd_dw *d);
     void (*dw_pack)(const simd_dw *d, int64_t block, const float *w, float *packed);
-    size_t (*dw_scratch)(const simd_dw *d);
     void (*dw_begin)(const simd_dw *d, float *scratch);
     void (*dw_forward)(const simd_dw *d, int64_t block, const float *x, const float *packed,
                        const float *bias, float *y, float *scratch);
@@ -96,6 +119,13 @@ typedef struct lode_simd {
     /* partial [kh*kw][lanes] += this image's. */
     void (*dw_backward_weights)(const simd_dw *d, int64_t block, const float *x, const float *dy,
                                 float *partial, float *scratch);
+
+    /* One window of n pixels (>= 1), c channels each. max: y and the index of the largest, the
+       first of equals. sum: y = scale * sum. spread: every pixel += scale g. */
+    void (*pool_max)(int64_t c, int n, const float *const *in, const int32_t *index, float *y,
+                     int32_t *at);
+    void (*pool_sum)(int64_t c, int n, const float *const *in, float scale, float *y);
+    void (*pool_spread)(int64_t c, int n, float *const *out, float scale, const float *g);
 
     /* C [m,n] (+)= A [m,k] B [k,n], serial. A[i,p] is a[i rs + p cs]. B in panels: [n / panel]
        [k_total][panel], columns past n are zeros; pack fills rows k_first .. + k of them from

@@ -23,7 +23,6 @@ enum {
     V = LODE_V,
     TILE = 8,
     TAPS = SIMD_DW_MAX_KERNEL,
-    PHASES = SIMD_DW_MAX_STRIDE,
     /* Bands of x and dy for the weight gradient: with few taps per pixel they have to come from L1
        (32 KiB), with many L2 is fast enough and fewer rows are packed twice. */
     BAND_FLOATS_SMALL = 8192,
@@ -40,55 +39,81 @@ static int64_t dw_lanes(const simd_dw *d, int64_t block) { return dw_min(V, d->c
 
 /* ---- geometry of packed rows ---- */
 
-/* Packed row of x: `stride` runs, one per remainder, of this many pixels. */
-static int64_t dw_run(const simd_dw *d) {
-    return dw_ceil(d->w + 2 * d->pad[1], d->stride[1]) + TILE;
-}
-static int64_t dw_x_row(const simd_dw *d) { return dw_run(d) * d->stride[1] * V; }
-/* Packed row of dy: so many zero pixels before it. */
-static int64_t dw_dy_left(const simd_dw *d) {
-    return dw_max(0, dw_ceil((d->kw - 1) * d->dilation[1] - d->pad[1], d->stride[1]));
-}
-static int64_t dw_dy_row(const simd_dw *d) {
-    int64_t reach = dw_max((d->w - 1 + d->pad[1]) / d->stride[1] + 1, d->ow);
-    return (dw_dy_left(d) + reach + TILE) * V;
+/* Where tap v of output 0 lies in a packed row of x. */
+static int64_t dw_x_at(const simd_dw *d, int64_t v) {
+    int64_t column = v * d->dilation[1], s = d->stride[1];
+    return (column % s * d->run + column / s) * V;
 }
 
-/* Rings: rows of x under one row of y, rows of dy over one row of dx; powers of 2. */
 static int64_t dw_ring(int64_t rows) {
     int64_t ring = 1;
     while (ring < rows) ring *= 2;
     return ring;
 }
-static int64_t dw_x_ring(const simd_dw *d) { return dw_ring((d->kh - 1) * d->dilation[0] + 1); }
-static int64_t dw_dy_ring(const simd_dw *d) {
-    return dw_ring((d->kh - 1) * d->dilation[0] / d->stride[0] + 1);
-}
 
-/* The weight gradient's bands: rows of x under so many rows of y, and how many rows of y. */
+/* Rows of x under so many rows of y. */
 static int64_t dw_band_x(const simd_dw *d, int64_t out) {
     return dw_min(d->h, (out - 1) * d->stride[0] + (d->kh - 1) * d->dilation[0] + 1);
 }
 static int64_t dw_band(const simd_dw *d) {
     int64_t out = 1, most = d->kh * d->kw <= 9 ? BAND_FLOATS_SMALL : BAND_FLOATS_LARGE;
-    while (out < d->oh && dw_band_x(d, out + 1) * dw_x_row(d) + (out + 1) * dw_dy_row(d) <= most)
-        out++;
+    while (out < d->oh && dw_band_x(d, out + 1) * d->x_row + (out + 1) * d->dy_row <= most) out++;
     return out;
 }
 
-size_t simd_run_dw_scratch(const simd_dw *d) {
-    int64_t band = dw_band(d);
-    int64_t x = dw_max(dw_x_ring(d), dw_band_x(d, band)) * dw_x_row(d);
-    int64_t dy = dw_max(dw_dy_ring(d), band) * dw_dy_row(d);
-    return (size_t)(x + dy + dw_x_row(d)); /* and a row that stays zero */
+/* Taps u along one side of k that meet position h of dx, by the remainder r of h + p modulo s:
+   position (h + p - u d)/s of dy, which is (h + p - r)/s + shift. */
+static simd_dw_meeting dw_meet(int64_t r, int64_t k, int64_t d, int64_t s) {
+    simd_dw_meeting m = {.n = 0};
+    for (int64_t u = 0; u < k; u++) {
+        if ((r - u * d) % s != 0) continue;
+        m.u[m.n] = u;
+        m.shift[m.n++] = (r - u * d) / s;
+    }
+    return m;
 }
+
+/* Taps for columns r, r + s, r + 2s, ... of dx, from the last on: pixels of dy go up. */
+static simd_dw_taps dw_gradient_taps(const simd_dw *d, int64_t r) {
+    int64_t s = d->stride[1], at = (r + d->pad[1]) / s + d->dy_left;
+    simd_dw_meeting m = dw_meet((r + d->pad[1]) % s, d->kw, d->dilation[1], s);
+    simd_dw_taps t = {.n = m.n, .unit = -d->unit};
+    for (int k = 0; k < m.n; k++) {
+        t.at[k] = (at + m.shift[m.n - 1 - k]) * V;
+        t.w_at[k] = m.u[m.n - 1 - k] * V;
+    }
+    return t;
+}
+
+/* All divisions are here, once for a call: images of 7x7 are done in a microsecond. */
+void simd_run_dw_plan(simd_dw *d) {
+    int64_t s = d->stride[1], reach = (d->kh - 1) * d->dilation[0];
+    d->unit = s == 1 && d->dilation[1] == 1;
+    d->run = dw_ceil(d->w + 2 * d->pad[1], s) + TILE;
+    d->x_row = d->run * s * V;
+    d->dy_left = dw_max(0, dw_ceil((d->kw - 1) * d->dilation[1] - d->pad[1], s));
+    d->dy_row = (d->dy_left + dw_max((d->w - 1 + d->pad[1]) / s + 1, d->ow) + TILE) * V;
+    d->x_ring = dw_ring(reach + 1);
+    d->dy_ring = dw_ring(reach / d->stride[0] + 1);
+    d->band = dw_band(d);
+    d->x_floats = dw_max(d->x_ring, dw_band_x(d, d->band)) * d->x_row;
+    d->scratch_floats = d->x_floats + dw_max(d->dy_ring, d->band) * d->dy_row + d->x_row;
+    d->taps = (simd_dw_taps){.n = (int)d->kw, .unit = d->unit};
+    for (int64_t v = 0; v < d->kw; v++) {
+        d->taps.at[v] = dw_x_at(d, v);
+        d->taps.w_at[v] = v * V;
+    }
+    for (int64_t r = 0; r < s; r++) d->gradient[r] = dw_gradient_taps(d, r);
+    for (int64_t r = 0; r < d->stride[0]; r++)
+        d->meet[r] = dw_meet(r, d->kh, d->dilation[0], d->stride[0]);
+}
+
 void simd_run_dw_begin(const simd_dw *d, float *scratch) {
-    memset(scratch, 0, simd_run_dw_scratch(d) * sizeof *scratch);
+    memset(scratch, 0, (size_t)d->scratch_floats * sizeof *scratch);
 }
-/* x first, then dy: apart, since what lies between the pixels must stay zero. */
-static float *dw_dy_part(const simd_dw *d, float *scratch) {
-    return scratch + dw_max(dw_x_ring(d), dw_band_x(d, dw_band(d))) * dw_x_row(d);
-}
+/* x first, then dy: apart, since what lies between the pixels must stay zero. Last a row of zeros.
+ */
+static float *dw_dy_part(const simd_dw *d, float *scratch) { return scratch + d->x_floats; }
 
 /* ---- packing ---- */
 
@@ -111,7 +136,12 @@ LODE_INLINE void dw_pack_run(int64_t n, const float *x, int64_t from, int64_t la
 
 /* Row i of x; columns sorted by remainder. */
 static void dw_pack_x(const simd_dw *d, int64_t lanes, const float *x, int64_t i, float *row) {
-    int64_t s = d->stride[1], p = d->pad[1], run = dw_run(d);
+    int64_t s = d->stride[1], p = d->pad[1], run;
+    if (s == 1) { /* no divisions: small images have short rows */
+        dw_pack_run(d->w, x + i * d->w * d->c, d->c, lanes, row + p * V);
+        return;
+    }
+    run = d->run;
     for (int64_t r = 0; r < s; r++) {
         int64_t j = ((r - p) % s + s) % s; /* first column of this remainder */
         if (j >= d->w) continue;
@@ -120,19 +150,18 @@ static void dw_pack_x(const simd_dw *d, int64_t lanes, const float *x, int64_t i
     }
 }
 static void dw_pack_dy(const simd_dw *d, int64_t lanes, const float *dy, int64_t i, float *row) {
-    dw_pack_run(d->ow, dy + i * d->ow * d->c, d->c, lanes, row + dw_dy_left(d) * V);
+    dw_pack_run(d->ow, dy + i * d->ow * d->c, d->c, lanes, row + d->dy_left * V);
 }
 
 /* ---- forward and backward data: rows of taps over packed rows ---- */
 
-typedef struct dw_taps {
-    int n_rows, n;           /* rows of taps that meet this row; taps in each */
-    int unit;                /* +1, -1: pixels follow each other, weights too, forth or back; 0 */
+/* The rows of taps that meet a row. */
+typedef struct dw_rows {
+    const simd_dw_taps *taps;
+    int n;
     const float *row[TAPS];  /* packed pixels, where output 0 starts */
     const float *wrow[TAPS]; /* packed weights */
-    int64_t at[TAPS];        /* of tap k: offset in row */
-    int64_t w_at[TAPS];      /* and in wrow */
-} dw_taps;
+} dw_rows;
 
 LODE_INLINE void dw_store(int n, const lode_v *sum, int64_t lanes, int64_t keep, float *out,
                           int64_t step) {
@@ -146,12 +175,12 @@ LODE_INLINE void dw_store(int n, const lode_v *sum, int64_t lanes, int64_t keep,
 }
 
 /* n outputs from pixel x on; n, k and unit are constants. */
-LODE_INLINE void dw_unit_tile(int n, int k, int unit, const dw_taps *t, int64_t j, lode_v start,
+LODE_INLINE void dw_unit_tile(int n, int k, int unit, const dw_rows *t, int64_t j, lode_v start,
                               int64_t lanes, int64_t keep, float *out, int64_t step) {
     lode_v sum[TILE];
     LODE_UNROLL for (int i = 0; i < n; i++) sum[i] = start;
-    for (int r = 0; r < t->n_rows; r++) {
-        const float *x = t->row[r] + t->at[0] + j * V, *wrow = t->wrow[r] + t->w_at[0];
+    for (int r = 0; r < t->n; r++) {
+        const float *x = t->row[r] + t->taps->at[0] + j * V, *wrow = t->wrow[r] + t->taps->w_at[0];
         lode_v w[7];
         LODE_UNROLL for (int v = 0; v < k; v++) w[v] = lode_v_load(wrow + v * unit * V);
         LODE_UNROLL for (int i = 0; i < n + k - 1; i++) {
@@ -164,15 +193,15 @@ LODE_INLINE void dw_unit_tile(int n, int k, int unit, const dw_taps *t, int64_t 
     dw_store(n, sum, lanes, keep, out, step);
 }
 
-LODE_INLINE void dw_list_tile(int n, const dw_taps *t, int64_t j, lode_v start, int64_t lanes,
+LODE_INLINE void dw_list_tile(int n, const dw_rows *t, int64_t j, lode_v start, int64_t lanes,
                               int64_t keep, float *out, int64_t step) {
     lode_v sum[TILE];
     LODE_UNROLL for (int i = 0; i < n; i++) sum[i] = start;
-    for (int r = 0; r < t->n_rows; r++) {
+    for (int r = 0; r < t->n; r++) {
         const float *row = t->row[r] + j * V, *wrow = t->wrow[r];
-        for (int k = 0; k < t->n; k++) {
-            const float *x = row + t->at[k];
-            lode_v w = lode_v_load(wrow + t->w_at[k]);
+        for (int k = 0; k < t->taps->n; k++) {
+            const float *x = row + t->taps->at[k];
+            lode_v w = lode_v_load(wrow + t->taps->w_at[k]);
             LODE_UNROLL for (int i = 0; i < n; i++) sum[i] += lode_v_load(x + i * V) * w;
         }
     }
@@ -181,7 +210,7 @@ LODE_INLINE void dw_list_tile(int n, const dw_taps *t, int64_t j, lode_v start, 
 
 /* k and unit are constants; k 0: a list. n outputs, `step` floats apart; packed rows reach a tile
    further than needed. */
-LODE_INLINE void dw_row_of(int k, int unit, const dw_taps *t, int64_t n, lode_v start,
+LODE_INLINE void dw_row_of(int k, int unit, const dw_rows *t, int64_t n, lode_v start,
                            int64_t lanes, float *out, int64_t step) {
 #define DW_TILE(size, keep)                                                                        \
     (k ? dw_unit_tile(size, k, unit, t, j, start, lanes, keep, out + j * step, step)               \
@@ -197,9 +226,9 @@ LODE_INLINE void dw_row_of(int k, int unit, const dw_taps *t, int64_t n, lode_v 
 #undef DW_TILE
 }
 
-static void dw_row(const dw_taps *t, int64_t n, lode_v start, int64_t lanes, float *out,
+static void dw_row(const dw_rows *t, int64_t n, lode_v start, int64_t lanes, float *out,
                    int64_t step) {
-    switch (t->unit * t->n) {
+    switch (t->taps->unit * t->taps->n) {
     case 3:
         dw_row_of(3, 1, t, n, start, lanes, out, step);
         break;
@@ -224,98 +253,56 @@ static void dw_row(const dw_taps *t, int64_t n, lode_v start, int64_t lanes, flo
     }
 }
 
-/* Where tap v of output 0 lies in a packed row of x. */
-static int64_t dw_x_at(const simd_dw *d, int64_t v) {
-    int64_t column = v * d->dilation[1], s = d->stride[1];
-    return (column % s * dw_run(d) + column / s) * V;
-}
-
-static bool dw_is_unit(const simd_dw *d) { return d->stride[1] == 1 && d->dilation[1] == 1; }
-
 void simd_run_dw_forward(const simd_dw *d, int64_t block, const float *x, const float *packed,
                          const float *bias, float *y, float *scratch) {
-    int64_t lanes = dw_lanes(d, block), row = dw_x_row(d), mask = dw_x_ring(d) - 1, filled = 0;
+    int64_t lanes = dw_lanes(d, block), mask = d->x_ring - 1, filled = 0;
     const float *w = packed + block * d->kh * d->kw * V;
     lode_v start = bias ? lode_v_load_first(bias + block * V, lanes) : lode_v_zero();
-    dw_taps t = {.n = (int)d->kw, .unit = dw_is_unit(d)};
-    for (int64_t v = 0; v < d->kw; v++) {
-        t.at[v] = dw_x_at(d, v);
-        t.w_at[v] = v * V;
-    }
+    dw_rows t;
+    t.taps = &d->taps;
     x += block * V;
     y += block * V;
     for (int64_t i = 0; i < d->oh; i++) {
         int64_t top = i * d->stride[0] - d->pad[0], bottom = top + (d->kh - 1) * d->dilation[0];
         filled = dw_max(filled, top);
         for (; filled <= bottom && filled < d->h; filled++)
-            dw_pack_x(d, lanes, x, filled, scratch + (filled & mask) * row);
-        t.n_rows = 0;
+            dw_pack_x(d, lanes, x, filled, scratch + (filled & mask) * d->x_row);
+        t.n = 0;
         for (int64_t u = 0, h = top; u < d->kh; u++, h += d->dilation[0]) {
             if (h < 0 || h >= d->h) continue;
-            t.row[t.n_rows] = scratch + (h & mask) * row;
-            t.wrow[t.n_rows++] = w + u * d->kw * V;
+            t.row[t.n] = scratch + (h & mask) * d->x_row;
+            t.wrow[t.n++] = w + u * d->kw * V;
         }
         dw_row(&t, d->ow, start, lanes, y + i * d->ow * d->c, d->c);
     }
 }
 
-/* Taps u along one side that meet position h of dx, by the remainder r of h + p modulo the stride:
-   position (h + p - u d)/s of dy, which is (h + p - r)/s + shift. */
-typedef struct dw_meeting {
-    int n;
-    int64_t u[TAPS], shift[TAPS];
-} dw_meeting;
-
-static dw_meeting dw_meet(int64_t r, int64_t k, int64_t d, int64_t s) {
-    dw_meeting m = {.n = 0};
-    for (int64_t u = 0; u < k; u++) {
-        if ((r - u * d) % s != 0) continue;
-        m.u[m.n] = u;
-        m.shift[m.n++] = (r - u * d) / s;
-    }
-    return m;
-}
-
-/* Taps for columns r, r + s, r + 2s, ... of dx. */
-static dw_taps dw_gradient_taps(const simd_dw *d, int64_t r) {
-    int64_t s = d->stride[1], at = (r + d->pad[1]) / s + dw_dy_left(d);
-    dw_meeting m = dw_meet((r + d->pad[1]) % s, d->kw, d->dilation[1], s);
-    dw_taps t = {.n = m.n, .unit = -dw_is_unit(d)};
-    for (int k = 0; k < m.n; k++) { /* from the last tap on: pixels of dy go up */
-        t.at[k] = (at + m.shift[m.n - 1 - k]) * V;
-        t.w_at[k] = m.u[m.n - 1 - k] * V;
-    }
-    return t;
-}
-
 void simd_run_dw_backward_data(const simd_dw *d, int64_t block, const float *dy,
                                const float *packed, float *dx, float *scratch) {
     int64_t lanes = dw_lanes(d, block), s = d->stride[1], sh = d->stride[0];
-    int64_t row = dw_dy_row(d), mask = dw_dy_ring(d) - 1, filled = 0;
+    int64_t mask = d->dy_ring - 1, filled = 0, columns = s == 1 ? d->w : (d->w - 1) / s + 1;
+    int64_t long_runs = s == 1 ? 1 : (d->w - 1) % s + 1; /* runs that have `columns` columns */
     const float *w = packed + block * d->kh * d->kw * V;
     float *ring = dw_dy_part(d, scratch);
-    dw_taps taps[PHASES];
-    dw_meeting meet[PHASES];
-    for (int64_t r = 0; r < s; r++) taps[r] = dw_gradient_taps(d, r);
-    for (int64_t r = 0; r < sh; r++) meet[r] = dw_meet(r, d->kh, d->dilation[0], sh);
+    dw_rows t;
     dy += block * V;
     dx += block * V;
     int64_t base = d->pad[0] / sh, rest = d->pad[0] % sh; /* of h + p */
     for (int64_t h = 0; h < d->h; h++) {
         for (; filled <= base && filled < d->oh; filled++)
-            dw_pack_dy(d, lanes, dy, filled, ring + (filled & mask) * row);
-        const dw_meeting *m = &meet[rest];
+            dw_pack_dy(d, lanes, dy, filled, ring + (filled & mask) * d->dy_row);
+        const simd_dw_meeting *m = &d->meet[rest];
+        t.n = 0;
+        for (int k = 0; k < m->n; k++) {
+            int64_t i = base + m->shift[k];
+            if (i < 0 || i >= d->oh) continue;
+            t.row[t.n] = ring + (i & mask) * d->dy_row;
+            t.wrow[t.n++] = w + m->u[k] * d->kw * V;
+        }
         for (int64_t r = 0; r < s && r < d->w; r++) {
-            dw_taps *t = &taps[r];
-            t->n_rows = 0;
-            for (int k = 0; k < m->n; k++) {
-                int64_t i = base + m->shift[k];
-                if (i < 0 || i >= d->oh) continue;
-                t->row[t->n_rows] = ring + (i & mask) * row;
-                t->wrow[t->n_rows++] = w + m->u[k] * d->kw * V;
-            }
-            dw_row(t, (d->w - r - 1) / s + 1, lode_v_zero(), lanes, dx + (h * d->w + r) * d->c,
-                   s * d->c);
+            t.taps = &d->gradient[r];
+            dw_row(&t, r < long_runs ? columns : columns - 1, lode_v_zero(), lanes,
+                   dx + (h * d->w + r) * d->c, s * d->c);
         }
         if (++rest == sh) {
             rest = 0;
@@ -331,15 +318,13 @@ typedef struct dw_weights {
     const simd_dw *d;
     const float *x, *dy, *zero; /* bands; a packed row of zeros for what lies outside */
     int64_t x_begin, y_begin;   /* their first rows */
-    int64_t x_row, dy_row;
-    int64_t at[TAPS];
     float *partial;
 } dw_weights;
 
 static const float *dw_weights_x(const dw_weights *b, int64_t i, int64_t u) {
     const simd_dw *d = b->d;
     int64_t h = i * d->stride[0] - d->pad[0] + u * d->dilation[0];
-    return h < 0 || h >= d->h ? b->zero : b->x + (h - b->x_begin) * b->x_row;
+    return h < 0 || h >= d->h ? b->zero : b->x + (h - b->x_begin) * d->x_row;
 }
 
 /* n rows of k taps next to each other, TILE / 2 pixels at a time; n and k are constants. */
@@ -349,7 +334,7 @@ LODE_INLINE void dw_unit_weights(int n, int k, const dw_weights *b, int64_t u, i
     lode_v sum[MOST];
     LODE_UNROLL for (int i = 0; i < n * k; i++) sum[i] = lode_v_zero();
     for (int64_t i = lo; i < hi; i++) {
-        const float *dy = b->dy + (i - b->y_begin) * b->dy_row, *x[3];
+        const float *dy = b->dy + (i - b->y_begin) * b->d->dy_row, *x[3];
         int64_t j = 0;
         LODE_UNROLL for (int r = 0; r < n; r++) x[r] = dw_weights_x(b, i, u + r);
         for (; j + STEP <= b->d->ow; j += STEP) {
@@ -383,10 +368,10 @@ LODE_INLINE void dw_list_weights(int n, const dw_weights *b, int64_t u, int64_t 
     lode_v even[TILE], odd[TILE];
     LODE_UNROLL for (int k = 0; k < n; k++) even[k] = odd[k] = lode_v_zero();
     for (int64_t i = lo; i < hi; i++) {
-        const float *dy = b->dy + (i - b->y_begin) * b->dy_row, *x = dw_weights_x(b, i, u);
+        const float *dy = b->dy + (i - b->y_begin) * b->d->dy_row, *x = dw_weights_x(b, i, u);
         const float *tap[TILE];
         int64_t j = 0;
-        LODE_UNROLL for (int k = 0; k < n; k++) tap[k] = x + b->at[first + k];
+        LODE_UNROLL for (int k = 0; k < n; k++) tap[k] = x + b->d->taps.at[first + k];
         for (; j + 2 <= b->d->ow; j += 2) {
             lode_v g0 = lode_v_load(dy + j * V), g1 = lode_v_load(dy + (j + 1) * V);
             LODE_UNROLL for (int k = 0; k < n; k++) {
@@ -433,15 +418,12 @@ static void dw_weight_list(const dw_weights *b, int64_t u, int64_t lo, int64_t h
 
 /* Rows of the kernel from u on that one pass takes: as many sums as registers allow. */
 static int64_t dw_weight_rows(const simd_dw *d, int64_t u) {
-    int64_t most = !dw_is_unit(d)                          ? 1
-                   : d->kw == 3                            ? 3
-                   : d->kw == 5 || (d->kw == 7 && V == 16) ? 2
-                                                           : 1;
+    int64_t most = !d->unit ? 1 : d->kw == 3 ? 3 : d->kw == 5 || (d->kw == 7 && V == 16) ? 2 : 1;
     return dw_min(most, d->kh - u);
 }
 
 static void dw_weight_pass(const dw_weights *b, int64_t u, int64_t n, int64_t lo, int64_t hi) {
-    switch (dw_is_unit(b->d) ? b->d->kw * 10 + n : 0) {
+    switch (b->d->unit ? b->d->kw * 10 + n : 0) {
     case 33:
         dw_unit_weights(3, 3, b, u, lo, hi);
         break;
@@ -472,23 +454,19 @@ static void dw_weight_pass(const dw_weights *b, int64_t u, int64_t n, int64_t lo
 void simd_run_dw_backward_weights(const simd_dw *d, int64_t block, const float *x, const float *dy,
                                   float *partial, float *scratch) {
     int64_t lanes = dw_lanes(d, block), s = d->stride[0], p = d->pad[0], dil = d->dilation[0];
-    int64_t out_band = dw_band(d);
     float *dy_band = dw_dy_part(d, scratch);
-    dw_weights b = {.d = d, .x = scratch, .dy = dy_band + dw_dy_left(d) * V, .partial = partial};
-    b.x_row = dw_x_row(d);
-    b.dy_row = dw_dy_row(d);
-    b.zero = scratch + simd_run_dw_scratch(d) - b.x_row;
-    for (int64_t v = 0; v < d->kw; v++) b.at[v] = dw_x_at(d, v);
+    dw_weights b = {.d = d, .x = scratch, .dy = dy_band + d->dy_left * V, .partial = partial};
+    b.zero = scratch + d->scratch_floats - d->x_row;
     x += block * V;
     dy += block * V;
-    for (b.y_begin = 0; b.y_begin < d->oh; b.y_begin += out_band) {
-        int64_t last = dw_min(d->oh, b.y_begin + out_band);
+    for (b.y_begin = 0; b.y_begin < d->oh; b.y_begin += d->band) {
+        int64_t last = dw_min(d->oh, b.y_begin + d->band);
         int64_t end = dw_min(d->h, (last - 1) * s - p + (d->kh - 1) * dil + 1);
         b.x_begin = dw_max(0, b.y_begin * s - p);
         for (int64_t i = b.x_begin; i < end; i++)
-            dw_pack_x(d, lanes, x, i, scratch + (i - b.x_begin) * b.x_row);
+            dw_pack_x(d, lanes, x, i, scratch + (i - b.x_begin) * d->x_row);
         for (int64_t i = b.y_begin; i < last; i++)
-            dw_pack_dy(d, lanes, dy, i, dy_band + (i - b.y_begin) * b.dy_row);
+            dw_pack_dy(d, lanes, dy, i, dy_band + (i - b.y_begin) * d->dy_row);
         for (int64_t u = 0, n; u < d->kh; u += n) {
             /* Rows i of y for which row i*s - p + u*dil of x, or that of the last row of this pass,
                lies inside. */

@@ -9,7 +9,7 @@
 #define simd_run_ema                 LODE_ISA_NAME(simd_run_ema)
 #define simd_run_sum_squares         LODE_ISA_NAME(simd_run_sum_squares)
 #define simd_run_dw_pack             LODE_ISA_NAME(simd_run_dw_pack)
-#define simd_run_dw_scratch          LODE_ISA_NAME(simd_run_dw_scratch)
+#define simd_run_dw_plan             LODE_ISA_NAME(simd_run_dw_plan)
 #define simd_run_dw_begin            LODE_ISA_NAME(simd_run_dw_begin)
 #define simd_run_dw_forward          LODE_ISA_NAME(simd_run_dw_forward)
 #define simd_run_dw_backward_data    LODE_ISA_NAME(simd_run_dw_backward_data)
@@ -27,6 +27,9 @@
 #define simd_run_gemm_panel          LODE_ISA_NAME(simd_run_gemm_panel)
 #define simd_run_gemm_pack           LODE_ISA_NAME(simd_run_gemm_pack)
 #define simd_run_gemm                LODE_ISA_NAME(simd_run_gemm)
+#define simd_run_pool_max            LODE_ISA_NAME(simd_run_pool_max)
+#define simd_run_pool_sum            LODE_ISA_NAME(simd_run_pool_sum)
+#define simd_run_pool_spread         LODE_ISA_NAME(simd_run_pool_spread)
 
 /* simd_roofline.c */
 float simd_run_fma_peak(int rounds);
@@ -42,7 +45,7 @@ double simd_run_sum_squares(int64_t n, const float *x);
 
 /* simd_depthwise.c */
 void simd_run_dw_pack(const simd_dw *d, int64_t block, const float *w, float *packed);
-size_t simd_run_dw_scratch(const simd_dw *d);
+void simd_run_dw_plan(simd_dw *d);
 void simd_run_dw_begin(const simd_dw *d, float *scratch);
 void simd_run_dw_forward(const simd_dw *d, int64_t block, const float *x, const float *packed,
                          const float *bias, float *y, float *scratch);
@@ -57,6 +60,12 @@ void simd_run_gemm_pack(int64_t k, int64_t n, const float *b, int64_t rs, int64_
                         int64_t k_first, int64_t k_total);
 void simd_run_gemm(int64_t m, int64_t n, int64_t k, const float *a, int64_t rs, int64_t cs,
                    const float *packed, int64_t k_total, float *c, int64_t ldc, bool add);
+
+/* simd_pool.c */
+void simd_run_pool_max(int64_t c, int n, const float *const *in, const int32_t *index, float *y,
+                       int32_t *at);
+void simd_run_pool_sum(int64_t c, int n, const float *const *in, float scale, float *y);
+void simd_run_pool_spread(int64_t c, int n, float *const *out, float scale, const float *g);
 
 /* simd_norm.c */
 void simd_run_norm_stats(int64_t rows, int64_t c, const float *x, float *mean, double *sum,
