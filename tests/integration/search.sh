@@ -50,7 +50,7 @@ grep -q "bit for bit" out || fail "extract says nothing of equality"
 grep -q "latency" out || fail "eval prints no latency"
 
 # Ctrl-C: a checkpoint first, exit 130; an unwritable directory: a message.
-"$LODE" search -c small.yaml -o stopped --set cost.table=table.json --set supernet.epochs=200 --progress none >/dev/null 2>err &
+"$LODE" search -c small.yaml -o stopped --set cost.table=table.json --set supernet.epochs=20000 --progress none >/dev/null 2>err &
 pid=$!; sleep 2; kill -TERM $pid; wait $pid; code=$?
 [ $code -eq 143 ] || { cat err; fail "SIGTERM gives exit $code, want 143"; }
 grep -q -- "--resume" err || fail "no hint how to go on"

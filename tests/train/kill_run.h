@@ -8,7 +8,7 @@
 #include "train_fixture.h"
 
 static const char kill_train[] =
-    "{epochs: 3, lr: 0.05, ema: 0.9, drop_path: 0.2, checkpoint_steps: 1, log_every: 3}";
+    "{epochs: 40, lr: 0.05, ema: 0.9, drop_path: 0.2, checkpoint_steps: 1, log_every: 3}";
 static const char kill_arch[] = "{warmup: 1, noise: sample}";
 
 static inline int kill_victim(const char *dir) {
@@ -65,11 +65,12 @@ static inline void kill_and_compare(const char *program, int kills) {
     double seconds = lode_clock() - begin;
     lode_rng rng = lode_rng_stream((uint64_t)kills, LODE_RNG_TEST, 0);
     int died = 0;
-    /* Together the pieces are about as long as a run; the first is short, so that one kill at least
-       meets a run in progress even when the machine is suddenly ten times as fast. */
+    /* Together the pieces are about as long as a run; the first ends within its first eighth, so
+       that one kill at least meets a run in progress even when the machine is suddenly eight times
+       as fast. */
     for (int i = 0; i < kills; i++) {
-        double most = i == 0 ? 0.1 : 2 * seconds / (kills + 1);
-        died += !kill_run(program, killed, 0.03 + most * lode_rng_uniform(&rng));
+        double most = i == 0 ? seconds / 8 : 2 * seconds / (kills + 1);
+        died += !kill_run(program, killed, most * lode_rng_uniform(&rng));
     }
     print_message("killed %d times of %d, a whole run takes %.2f s\n", died, kills, seconds);
     assert_true(kill_run(program, killed, 0));
