@@ -126,9 +126,10 @@ static lode_status step_run(cli *c) {
     static const char *const strategies[] = {"single_path", "gumbel"};
     const char *space = cli_get(c, "space", NULL), *strategy = cli_get(c, "strategy", NULL);
     int64_t batch = 64, steps = 10;
-    json_t *list = json_array();
     LODE_TRY(cli_get_int(c, "batch", 64, 1, 4096, &batch));
     LODE_TRY(cli_get_int(c, "steps", 10, 3, 100000, &steps));
+    json_t *list = json_array();
+    cli_result(c, list); /* the frame owns it, whatever happens below */
     cli_print(c, "%-16s %-12s %5s %12s %12s %9s %9s %13s\n", "space", "strategy", "batch", "median",
               "minimum", "spread", "images/s", "peak memory");
     for (int s = 0; s < (space ? 1 : 2); s++)
@@ -136,7 +137,6 @@ static lode_status step_run(cli *c) {
             LODE_TRY(step_one(c, space ? space : spaces[s], strategy ? strategy : strategies[k],
                               batch, steps, list));
     cli_print(c, "peak RSS of the process: %.1f MiB\n", (double)lode_peak_rss_bytes() / (1 << 20));
-    cli_result(c, list);
     return LODE_OK;
 }
 
@@ -172,7 +172,6 @@ static lode_status ops_run(cli *c) {
     lode_profile_options o;
     lode_table *table = NULL;
     ops_row *row = NULL;
-    json_t *list = json_array();
     lode_status status = LODE_OK;
     LODE_TRY(lode_options_default(&lode_profile_option_table, &o));
     o.networks = 0;
@@ -180,6 +179,7 @@ static lode_status ops_run(cli *c) {
     LODE_TRY(cli_get_int(c, "batch", 64, 1, 4096, &o.batch));
     LODE_TRY(cli_get_int(c, "rounds", 10, 3, 100000, &o.rounds));
     LODE_TRY(workspace_open(c, true, &w));
+    json_t *list = json_array();
     LODE_GOTO(lode_profile_space(w.net, w.dispatch, &o, cli_progress(c), &table));
     int64_t n = lode_table_n(table);
     row = LODE_NEW_ARRAY(ops_row, n + 1);

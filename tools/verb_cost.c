@@ -117,9 +117,9 @@ static lode_status show_run(cli *c) {
     lode_arch arch = {0};
     const char *const *specs = NULL, *text = cli_get(c, "arch", NULL);
     int64_t batch = 0;
-    json_t *out = json_object();
     LODE_TRY(cli_get_int(c, "batch", 0, 1, 4096, &batch));
     LODE_TRY(workspace_open(c, true, &w));
+    json_t *out = json_object();
     lode_status status = LODE_OK;
     int n = cli_get_all(c, "cost", &specs);
     const char *const *list = n ? specs : defaults;

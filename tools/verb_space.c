@@ -151,9 +151,9 @@ static const cli_option sample_options[] = {
 static lode_status sample_run(cli *c) {
     workspace w;
     int64_t n = 10;
-    json_t *list = json_array();
     LODE_TRY(cli_get_int(c, "count", 10, 1, 1000000, &n));
     LODE_TRY(workspace_open(c, true, &w));
+    json_t *list = json_array();
     lode_status status = LODE_OK;
     lode_cost *macs = NULL, *params = NULL;
     lode_rng rng = lode_rng_stream(cli_seed(c, 1), LODE_RNG_SEARCH, 0);
