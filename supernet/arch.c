@@ -129,10 +129,7 @@ static lode_status arch_parse_list(const lode_space *s, const char *text, lode_a
         const char *next = from + length;
         while (length > 0 && isspace((unsigned char)from[length - 1])) length--;
         char word[64];
-        if (n >= s->n_decisions || length >= sizeof word) {
-            n += n < s->n_decisions ? 0 : 1;
-            break;
-        }
+        if (n >= s->n_decisions || length >= sizeof word) break;
         memcpy(word, from, length);
         word[length] = '\0';
         LODE_TRY(arch_set(s, n, word, out));

@@ -44,7 +44,7 @@ lode_status arch_cell_parse(const lode_space *s, const char *text, lode_arch *ou
                              "\"%s\"",
                              text, c->edge[e].to, opening, p);
         if (first) p += strlen(opening);
-        char name[64], *end;
+        char name[64], *end = NULL;
         size_t n = strcspn(p, "~");
         if (n >= sizeof name || p[n] == '\0')
             return LODE_FAIL(LODE_ERR_INVALID, "arch: \"%s\": an edge is op~source at \"%s\"", text,
@@ -56,7 +56,7 @@ lode_status arch_cell_parse(const lode_space *s, const char *text, lode_arch *ou
             return LODE_FAIL(LODE_ERR_INVALID, "arch: \"%s\": there is no operation `%s`", text,
                              name);
         long from = isdigit((unsigned char)p[n + 1]) ? strtol(p + n + 1, &end, 10) : -1;
-        if (from != c->edge[e].from || *end != '|')
+        if (from != c->edge[e].from || end == NULL || *end != '|')
             return LODE_FAIL(LODE_ERR_INVALID, "arch: \"%s\": `%s` should come from %d", text, name,
                              c->edge[e].from);
         out->option[e] = (uint8_t)option;

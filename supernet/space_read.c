@@ -183,14 +183,25 @@ static lode_status space_all_edges(lode_space *s, space_cell *c) {
     return LODE_OK;
 }
 
+/* A state's number: at most four digits, so that nothing overflows; -1 when there is none. */
+static int space_read_state(const char **text) {
+    int digits = 0, value = 0;
+    for (; isdigit((unsigned char)**text) && digits < 4; digits++, (*text)++)
+        value = 10 * value + (**text - '0');
+    return digits > 0 ? value : -1;
+}
+
 /* One "TO<-FROM" of the list. */
 static lode_status space_read_edge(const space_cell *c, const lode_yaml *item, space_edge *e) {
-    int used = 0;
-    bool good = item->kind == LODE_YAML_SCALAR &&
-                sscanf(item->scalar, "%d<-%d%n", &e->to, &e->from, &used) == 2 &&
-                item->scalar[used] == '\0';
-    if (!good) return lode_yaml_fail(item, "an edge is written \"TO<-FROM\", as in \"2<-0\"");
-    if (e->from < 0 || e->from >= e->to || e->to < c->n_inputs || e->to >= c->n_inputs + c->n_nodes)
+    const char *text = item->kind == LODE_YAML_SCALAR ? item->scalar : "";
+    *e = (space_edge){.from = -1, .to = space_read_state(&text)};
+    if (strncmp(text, "<-", 2) == 0) {
+        text += 2;
+        e->from = space_read_state(&text);
+    }
+    if (e->to < 0 || e->from < 0 || *text != '\0')
+        return lode_yaml_fail(item, "an edge is written \"TO<-FROM\", as in \"2<-0\"");
+    if (e->from >= e->to || e->to < c->n_inputs || e->to >= c->n_inputs + c->n_nodes)
         return lode_yaml_fail(item,
                               "edge %s: nodes are %d to %d, and edges come from lower numbers",
                               item->scalar, c->n_inputs, c->n_inputs + c->n_nodes - 1);
