@@ -76,26 +76,26 @@ static lode_status dataset_check_classes(lode_dataset *d, int wanted) {
     return LODE_OK;
 }
 
-lode_status lode_dataset_open(const char *name, const lode_dataset_request *request,
-                              lode_dataset **out) {
+lode_status lode_dataset_open_plugin(const lode_dataset_plugin *plugin,
+                                     const lode_dataset_request *request, lode_dataset **out) {
     lode_status status = LODE_OK;
     void *options = NULL;
     *out = NULL;
     lode_dataset *d = LODE_NEW(lode_dataset);
     if (d == NULL) return LODE_ERR_NO_MEMORY;
     lode_dataset_request r = request != NULL ? *request : (lode_dataset_request){0};
-    LODE_GOTO(lode_dataset_find(name, &d->plugin));
-    if (r.options == NULL && d->plugin->options != NULL) {
-        options = lode_calloc(1, d->plugin->options_size);
+    d->plugin = plugin;
+    if (r.options == NULL && plugin->options != NULL) {
+        options = lode_calloc(1, plugin->options_size);
         if (options == NULL) {
             status = LODE_ERR_NO_MEMORY;
             goto done;
         }
-        LODE_GOTO(lode_options_default(d->plugin->options, options));
+        LODE_GOTO(lode_options_default(plugin->options, options));
         r.options = options;
     }
-    LODE_GOTO(d->plugin->open(&r, &d->self, &d->info));
-    for (int p = 0; p < LODE_N_PARTS; p++) d->n[p] = d->plugin->n_samples(d->self, (lode_part)p);
+    LODE_GOTO(plugin->open(&r, &d->self, &d->info));
+    for (int p = 0; p < LODE_N_PARTS; p++) d->n[p] = plugin->n_samples(d->self, (lode_part)p);
     LODE_GOTO(dataset_check_classes(d, r.n_classes));
     *out = d;
     d = NULL;
@@ -103,6 +103,14 @@ done:
     lode_free(options);
     lode_dataset_close(d);
     return status;
+}
+
+lode_status lode_dataset_open(const char *name, const lode_dataset_request *request,
+                              lode_dataset **out) {
+    const lode_dataset_plugin *plugin;
+    *out = NULL;
+    LODE_TRY(lode_dataset_find(name, &plugin));
+    return lode_dataset_open_plugin(plugin, request, out);
 }
 
 void lode_dataset_close(lode_dataset *d) {

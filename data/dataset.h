@@ -80,6 +80,10 @@ LODE_API lode_status lode_dataset_find(const char *name, const lode_dataset_plug
 typedef struct lode_dataset lode_dataset;
 LODE_API lode_status lode_dataset_open(const char *name, const lode_dataset_request *request,
                                        lode_dataset **out);
+/* The same for a plug-in that is not in the table, such as a program's own. */
+LODE_API lode_status lode_dataset_open_plugin(const lode_dataset_plugin *plugin,
+                                              const lode_dataset_request *request,
+                                              lode_dataset **out);
 LODE_API void lode_dataset_close(lode_dataset *d);
 LODE_API const lode_dataset_info *lode_dataset_get_info(const lode_dataset *d);
 LODE_API const char *lode_dataset_name(const lode_dataset *d);
