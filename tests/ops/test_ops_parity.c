@@ -74,11 +74,11 @@ static void test_providers_agree_with_the_reference(void **state) {
             print_message("SKIPPED: provider %s does not run on this machine\n", p->name);
             continue;
         }
-        bool itself = i == lode_n_providers() - 1;
         int n = check_provider(p, LODE_F32);
-        print_message("%s: %d calls in f32, %d in f64, %d in bf16\n", p->name, n,
-                      itself ? 0 : check_provider(p, LODE_F64),
-                      itself ? 0 : check_provider(p, LODE_BF16));
+        print_message("%s: %d calls in f32\n", p->name, n);
+        if (i < lode_n_providers() - 1) /* the reference itself takes every dtype */
+            print_message("%s: %d calls in f64, %d in bf16\n", p->name, check_provider(p, LODE_F64),
+                          check_provider(p, LODE_BF16));
         assert_true(n > 0);
     }
 }
