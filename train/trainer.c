@@ -143,6 +143,8 @@ void lode_trainer_destroy(lode_trainer *t) {
     /* The network goes on living: nothing of it may stay frozen, nor keep a half-made gradient. */
     for (int i = 0; i < lode_supernet_n_parameters(t->setup.net); i++)
         lode_supernet_parameter(t->setup.net, i)->frozen = false;
+    for (int i = 0; t->strategy != NULL && i < lode_strategy_n_parameters(t->strategy); i++)
+        lode_strategy_parameter(t->strategy, i)->frozen = false;
     lode_supernet_clear_grads(t->setup.net);
     lode_tape_destroy(t->tape);
     lode_optimizer_destroy(t->weights);
