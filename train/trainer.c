@@ -314,6 +314,11 @@ lode_status lode_trainer_run(lode_trainer *t, lode_train_result *result) {
 lode_status lode_trainer_save(lode_trainer *t) { return trainer_save(t, t->finished); }
 int64_t lode_trainer_n_steps(const lode_trainer *t) { return (int64_t)t->at.step; }
 int64_t lode_trainer_total_steps(const lode_trainer *t) { return t->total_steps; }
+lode_step_record lode_trainer_last_step(const lode_trainer *t) {
+    lode_step_record r = t->last;
+    r.active = t->active;
+    return r;
+}
 lode_strategy *lode_trainer_strategy(lode_trainer *t) { return t->strategy; }
 
 lode_status lode_trainer_use_average(lode_trainer *t) {

@@ -84,6 +84,16 @@ LODE_API lode_status lode_trainer_run(lode_trainer *t, lode_train_result *result
 /* At most max_steps further steps (of either turn); *finished tells whether the run is complete.
    For benches and tests. */
 LODE_API lode_status lode_trainer_run_steps(lode_trainer *t, int64_t max_steps, bool *finished);
+/* What the last step did and where its time went, seconds: for benches. */
+typedef struct lode_step_record {
+    lode_turn turn;
+    double wait;            /* for the loader's batch */
+    double forward;         /* choices, network and loss, of all passes */
+    double backward;        /* of all passes */
+    double optimizer;       /* sum over ranks, optimizer, average, the strategy's after_step */
+    const uint64_t *active; /* [n_decisions] options that ran in the last pass; borrowed */
+} lode_step_record;
+LODE_API lode_step_record lode_trainer_last_step(const lode_trainer *t);
 LODE_API lode_status lode_trainer_save(lode_trainer *t);      /* a checkpoint now */
 LODE_API int64_t lode_trainer_n_steps(const lode_trainer *t); /* done so far, both turns */
 LODE_API int64_t lode_trainer_total_steps(const lode_trainer *t);

@@ -47,6 +47,8 @@ struct lode_trainer {
     double started, last_save, line_started; /* seconds of the clock */
     double line_images;                      /* since line_started */
     double run_images, run_seconds;          /* of weight steps in this run */
+    lode_step_record last;
+    uint64_t active[LODE_MAX_DECISIONS]; /* of the last pass */
 };
 
 /* trainer_step.c */

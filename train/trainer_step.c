@@ -2,6 +2,7 @@
 
    Every random number of a step is a function of (seed, step number), so the step can be done
    again: that is how a loss that is not a number is traced to its layer. */
+#include "core/platform.h"
 #include "train/trainer_internal.h"
 
 #include <math.h>
@@ -55,6 +56,8 @@ static lode_status trainer_forward(lode_trainer *t, const lode_step *step, const
     lode_tape_reset(t->tape);
     trainer_seed_tape(t, step);
     LODE_TRY(lode_strategy_choose(t->strategy, t->tape, step, choice));
+    int n = lode_space_n_decisions(lode_supernet_space(t->setup.net));
+    for (int d = 0; d < n; d++) t->active[d] = choice[d].active;
     lode_var *x = lode_batch_input(t->tape, batch, t->dtype);
     *logits = lode_supernet_forward(t->tape, t->setup.net, x, choice, &options);
     lode_var *ce = lode_cross_entropy(t->tape, *logits, lode_tape_constant(t->tape, batch->labels),
@@ -84,15 +87,25 @@ static lode_status trainer_blame(const lode_step *step) {
                               (long long)step->epoch, lode_turn_name(step->turn));
 }
 
+/* Adds the time since *begin to *sum, and begins anew. */
+static void trainer_lap(double *begin, double *sum) {
+    double now = lode_clock();
+    *sum += now - *begin;
+    *begin = now;
+}
+
 static lode_status trainer_pass(lode_trainer *t, const lode_step *step, const lode_batch *batch,
                                 double *value) {
     lode_var *logits = NULL, *loss = NULL;
+    double begin = lode_clock();
     if (trainer_forward(t, step, batch, &logits, &loss) != LODE_OK) return trainer_blame(step);
+    trainer_lap(&begin, &t->last.forward);
     *value = lode_at(loss->value, 0);
     if (!isfinite(*value)) return trainer_explain(t, step, batch, *value);
     if (step->pass == step->n_passes - 1)
         t->at.sums[step->turn].correct += (double)lode_count_correct(logits->value, batch->labels);
     if (lode_backward(t->tape, loss, 1.0 / t->comm->size) != LODE_OK) return trainer_blame(step);
+    trainer_lap(&begin, &t->last.backward);
     return LODE_OK;
 }
 
@@ -127,8 +140,10 @@ lode_status trainer_step(lode_trainer *t, lode_turn turn) {
     lode_batch batch;
     lode_step step = trainer_describe_step(t, turn);
     lode_optimizer *optimizer = turn == LODE_TURN_WEIGHTS ? t->weights : t->arch;
-    double loss = 0, sum = 0;
+    double loss = 0, sum = 0, begin = lode_clock();
+    t->last = (lode_step_record){.turn = turn};
     LODE_TRY(trainer_next_batch(t, turn, &batch));
+    trainer_lap(&begin, &t->last.wait);
     step.batch = batch.n;
     step.n_passes = lode_strategy_n_passes(t->strategy, &step);
     trainer_freeze(t, turn);
@@ -138,12 +153,14 @@ lode_status trainer_step(lode_trainer *t, lode_turn turn) {
         sum += loss;
     }
     step.pass = step.n_passes - 1;
+    begin = lode_clock();
     LODE_TRY(trainer_reduce(t, turn));
     if (lode_optimizer_step(optimizer, trainer_lr(t, turn), NULL) != LODE_OK)
         return trainer_blame(&step);
     lode_optimizer_clear_grads(optimizer);
     if (turn == LODE_TURN_WEIGHTS && t->ema != NULL) LODE_TRY(lode_ema_update(t->ema));
     LODE_TRY(lode_strategy_after_step(t->strategy, &step, loss));
+    trainer_lap(&begin, &t->last.optimizer);
     t->at.sums[turn].loss += sum * (double)batch.n;
     t->at.sums[turn].seen += (double)batch.n;
     t->line_images += (double)(batch.n * t->comm->size);

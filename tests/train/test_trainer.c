@@ -25,6 +25,35 @@ static void a_fixed_network_learns(void **state) {
     fixture_close(&f);
 }
 
+/* What benches read: which turn it was, where its time went, what ran. */
+static void the_last_step_is_on_record(void **state) {
+    fixture f;
+    lode_trainer *t;
+    bool finished;
+    int seen[2] = {0, 0};
+    (void)state;
+    fixture_open(&f, "{epochs: 2}", "{sample: one_path, turns: alternate, warmup: 0}", NULL, NULL,
+                 0);
+    assert_ok(lode_trainer_create(&f.setup, &t));
+    for (int i = 0; i < 4; i++) {
+        double begin = lode_clock();
+        assert_ok(lode_trainer_run_steps(t, 1, &finished));
+        double total = lode_clock() - begin;
+        lode_step_record r = lode_trainer_last_step(t);
+        seen[r.turn]++;
+        assert_true(r.wait > 0 && r.forward > 0 && r.backward > 0 && r.optimizer > 0);
+        assert_true(r.wait + r.forward + r.backward + r.optimizer <= total);
+        for (int d = 0; d < lode_space_n_decisions(f.space); d++) {
+            assert_true(r.active[d] != 0 && (r.active[d] & (r.active[d] - 1)) == 0);
+            assert_true(r.active[d] >> lode_space_decision(f.space, d)->n_options == 0);
+        }
+    }
+    assert_int_equal(seen[LODE_TURN_WEIGHTS], 2);
+    assert_int_equal(seen[LODE_TURN_ARCH], 2);
+    lode_trainer_destroy(t);
+    fixture_close(&f);
+}
+
 /* ---- resuming ---- */
 typedef struct stopper {
     int64_t left;
@@ -270,6 +299,7 @@ static void no_memory_is_a_status(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_fixed_network_learns),
+        cmocka_unit_test(the_last_step_is_on_record),
         cmocka_unit_test(stopped_equals_never_stopped),
         cmocka_unit_test(a_finished_run_is_not_run_again),
         cmocka_unit_test(changed_options_are_refused),
