@@ -191,6 +191,21 @@ static void seeds(void **state) {
     lode_data_close(e);
 }
 
+/* Images made at opening are those made one by one. */
+static void stored_images_are_the_same(void **state) {
+    (void)state;
+    lode_data *a, *b;
+    open_recipe("data: {name: synthetic, size: 8, synthetic: {train: 60, test: 20}}", 3, &a);
+    open_recipe("data: {name: synthetic, size: 8, synthetic: {train: 60, test: 20, stored: true}}",
+                3, &b);
+    assert_true(epoch_fingerprint(a, "train", LODE_DATA_TRAIN) ==
+                epoch_fingerprint(b, "train", LODE_DATA_TRAIN));
+    assert_true(epoch_fingerprint(a, "test", LODE_DATA_EVAL) ==
+                epoch_fingerprint(b, "test", LODE_DATA_EVAL));
+    lode_data_close(a);
+    lode_data_close(b);
+}
+
 static void loaders_have_the_usual_manners(void **state) {
     (void)state;
     lode_data *d;
@@ -363,6 +378,7 @@ int main(void) {
         cmocka_unit_test(mistakes_are_explained),
         cmocka_unit_test(impossible_data_is_refused),
         cmocka_unit_test(seeds),
+        cmocka_unit_test(stored_images_are_the_same),
         cmocka_unit_test(loaders_have_the_usual_manners),
         cmocka_unit_test(usual_numbers_normalize),
         cmocka_unit_test(channels_of_files_are_converted),
