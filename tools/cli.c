@@ -52,6 +52,8 @@ struct cli {
     json_t *result;
     bool usage_error;
     int64_t seed, threads;
+    int64_t thread_count[CLI_MAX_LIST];
+    int n_thread_counts;
     cli_bar bar;
     lode_progress progress;
 };
@@ -115,6 +117,27 @@ lode_status cli_get_int(const cli *c, const char *name, int64_t def, int64_t min
     const char *text = cli_get(c, name, NULL);
     *out = def;
     return text ? cli_parse_int((cli *)(uintptr_t)c, name, text, min, max, out) : LODE_OK;
+}
+
+lode_status cli_get_list(cli *c, const char *name, const char *def, int64_t min, int64_t max,
+                         int64_t out[CLI_MAX_LIST], int *n) {
+    const char *text = cli_get(c, name, def);
+    *n = 0;
+    for (const char *s = text; s; s = *s == ',' ? s + 1 : NULL) {
+        char word[32];
+        size_t length = strcspn(s, ",");
+        if (*n == CLI_MAX_LIST)
+            return cli_usage_error(c, "--%s %s: at most %d numbers", name, text, (int)CLI_MAX_LIST);
+        snprintf(word, sizeof word, "%.*s", (int)(length < 31 ? length : 31), s);
+        LODE_TRY(cli_parse_int(c, name, word, min, max, &out[(*n)++]));
+        s += length;
+    }
+    return LODE_OK;
+}
+
+int cli_thread_counts(const cli *c, int out[CLI_MAX_LIST]) {
+    for (int i = 0; i < c->n_thread_counts; i++) out[i] = (int)c->thread_count[i];
+    return c->n_thread_counts;
 }
 
 void cli_print(const cli *c, const char *fmt, ...) {
@@ -230,7 +253,10 @@ static lode_status cli_parse(cli *c, int argc, char **argv, int first) {
         }
     }
     LODE_TRY(cli_get_int(c, "seed", -1, 0, INT64_MAX, &c->seed));
-    LODE_TRY(cli_get_int(c, "threads", 0, 0, 1024, &c->threads));
+    LODE_TRY(cli_get_list(c, "threads", "0", 0, 1024, c->thread_count, &c->n_thread_counts));
+    if (c->n_thread_counts > 1 && !c->verb->thread_lists)
+        return cli_usage_error(c, "--threads %s: want one number", cli_get(c, "threads", ""));
+    c->threads = c->thread_count[0];
     const char *progress = cli_get(c, "progress", "auto");
     if (strcmp(progress, "auto") != 0 && strcmp(progress, "none") != 0)
         return cli_usage_error(c, "--progress %s: want auto or none", progress);

@@ -25,6 +25,7 @@ typedef struct cli_verb {
     const char *details;   /* paragraphs for help and manual */
     const cli_option *options;
     int n_options;
+    bool thread_lists; /* --threads 1,2: the verb runs with each (cli_thread_counts) */
     const lode_option_table *const *(*tables)(
         void); /* recipe sections to document, NULL-terminated; may be NULL */
     lode_status (*run)(cli *c);
@@ -54,6 +55,12 @@ void cli_print(const cli *c, const char *fmt, ...) LODE_PRINTF(2, 3);
 /* Seed and thread count of the common options (threads are set already). */
 uint64_t cli_seed(const cli *c, uint64_t def);
 int cli_threads(const cli *c);
+/* The numbers of --threads 1,2 (at most CLI_MAX_LIST; one number when it was not given). */
+enum { CLI_MAX_LIST = 16 };
+int cli_thread_counts(const cli *c, int out[CLI_MAX_LIST]);
+/* "1,32": whole numbers with commas between. */
+lode_status cli_get_list(cli *c, const char *name, const char *def, int64_t min, int64_t max,
+                         int64_t out[CLI_MAX_LIST], int *n);
 
 /* "12.3M", "4.56k", "789" */
 const char *cli_si(double v, char out[16]);
