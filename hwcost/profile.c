@@ -1,11 +1,8 @@
-/* profile.c: see profile.h. The timing runner measures from the end of the previous call of the
-   same forward to the end of this one, so that the entries of a network add up to its whole time.
- */
-#include "hwcost/profile.h"
-
+/* profile.c: measures the calls of a space and fits the whole-network correction: see profile.h. */
 #include "core/memory.h"
 #include "core/parallel.h"
 #include "core/platform.h"
+#include "hwcost/profile_internal.h"
 
 #include <stddef.h>
 #include <stdio.h>
@@ -26,150 +23,6 @@ static const lode_option profile_rows[] = {
 };
 const lode_option_table lode_profile_option_table = {
     "cost.build", profile_rows, (int)(sizeof profile_rows / sizeof *profile_rows)};
-
-/* ---- a runner that times each call ---- */
-
-typedef struct profile_sample {
-    uint64_t hash;
-    char *text;
-    char provider[16];
-    double *ms;
-    int64_t n, capacity;
-} profile_sample;
-
-typedef struct profile_timer {
-    lode_runner runner; /* what the tape calls */
-    const lode_runner *inner;
-    bool record;
-    double last; /* end of the previous call */
-    profile_sample *sample;
-    int64_t n, capacity;
-} profile_timer;
-
-static profile_sample *profile_find(profile_timer *t, const lode_op_call *c) {
-    uint64_t hash = lode_call_hash(c);
-    for (int64_t i = 0; i < t->n; i++)
-        if (t->sample[i].hash == hash) return &t->sample[i];
-    void *items = t->sample;
-    if (lode_grow(&items, &t->capacity, t->n + 1, sizeof *t->sample) != LODE_OK) return NULL;
-    t->sample = items;
-    profile_sample *s = &t->sample[t->n];
-    memset(s, 0, sizeof *s);
-    s->hash = hash;
-    s->text = lode_call_text(c);
-    if (!s->text) return NULL;
-    snprintf(s->provider, sizeof s->provider, "%s", c->provider ? c->provider->name : "reference");
-    t->n++;
-    return s;
-}
-
-static lode_status profile_forward(void *self, lode_op_call *c) {
-    profile_timer *t = self;
-    LODE_TRY(t->inner->forward(t->inner->self, c));
-    if (!t->record) return LODE_OK;
-    double now = lode_clock(), ms = 1e3 * (now - t->last);
-    profile_sample *s = profile_find(t, c);
-    if (!s) return LODE_ERR_NO_MEMORY;
-    void *items = s->ms;
-    LODE_TRY(lode_grow(&items, &s->capacity, s->n + 1, sizeof *s->ms));
-    s->ms = items;
-    s->ms[s->n++] = ms;
-    t->last = lode_clock(); /* our own bookkeeping is not the network's time */
-    return LODE_OK;
-}
-
-static lode_status profile_backward(void *self, lode_op_call *c, const lode_tensor *dy,
-                                    lode_tensor *const *dx) {
-    profile_timer *t = self;
-    return t->inner->backward(t->inner->self, c, dy, dx);
-}
-
-static void profile_timer_deinit(profile_timer *t) {
-    for (int64_t i = 0; i < t->n; i++) {
-        lode_free(t->sample[i].text);
-        lode_free(t->sample[i].ms);
-    }
-    lode_free(t->sample);
-}
-
-/* ---- running networks ---- */
-
-typedef struct profile_bench {
-    lode_supernet *net;
-    lode_tape *tape;
-    lode_tensor *x;
-    double checksum; /* results are read, so nothing can be left out */
-} profile_bench;
-
-static lode_status profile_bench_init(lode_supernet *net, const lode_runner *runner, int64_t batch,
-                                      profile_bench *b) {
-    memset(b, 0, sizeof *b);
-    b->net = net;
-    lode_space_options o = lode_space_resolved(lode_supernet_space(net));
-    lode_shape shape = LODE_SHAPE4(batch, o.channels, o.size, o.size);
-    lode_rng rng = lode_rng_stream(1, LODE_RNG_MEASURE, 1);
-    LODE_TRY(lode_tensor_create(NULL, LODE_F32, &shape, LODE_CHANNELS_LAST, &b->x));
-    LODE_TRY(lode_tensor_fill_normal(b->x, &rng, 0, 1));
-    return lode_tape_create(LODE_EVAL, runner, &b->tape);
-}
-
-static void profile_bench_deinit(profile_bench *b) {
-    lode_tape_destroy(b->tape);
-    lode_tensor_release(b->x);
-}
-
-/* One forward pass; *ms is its time. */
-static lode_status profile_run(profile_bench *b, const lode_arch *arch, profile_timer *timer,
-                               double *ms) {
-    lode_choice choice[LODE_MAX_DECISIONS];
-    lode_forward_options options = {.bn = LODE_BN_RUNNING};
-    if (arch) lode_choice_from_arch(arch, choice);
-    lode_tape_reset(b->tape);
-    double start = lode_clock();
-    if (timer) timer->last = start;
-    lode_var *x = lode_tape_constant(b->tape, b->x);
-    lode_var *y = lode_supernet_forward(b->tape, b->net, x, arch ? choice : NULL, &options);
-    if (!y) return lode_tape_status(b->tape);
-    b->checksum += lode_at(y->value, 0);
-    *ms = 1e3 * (lode_clock() - start);
-    return LODE_OK;
-}
-
-lode_status lode_profile_networks(lode_supernet *net, const lode_arch *arch, int64_t n,
-                                  lode_dispatch *dispatch, int64_t batch, int64_t warmup,
-                                  int64_t rounds, const lode_progress *progress,
-                                  lode_summary *out) {
-    profile_bench bench;
-    lode_status status = LODE_OK;
-    double *ms = lode_alloc((size_t)(n * rounds), sizeof *ms);
-    int64_t *order = lode_alloc((size_t)n, sizeof *order);
-    memset(&bench, 0, sizeof bench);
-    LODE_GOTO(ms && order ? LODE_OK : LODE_ERR_NO_MEMORY);
-    LODE_GOTO(profile_bench_init(net, lode_dispatch_runner(dispatch), batch, &bench));
-    for (int64_t r = -warmup; r < rounds; r++) {
-        lode_rng rng = lode_rng_stream(2, LODE_RNG_MEASURE, (uint64_t)(r + warmup));
-        lode_rng_permutation(&rng, order, n);
-        for (int64_t i = 0; i < n; i++) {
-            double t = 0;
-            if (lode_progress_should_stop(progress))
-                LODE_GOTO(LODE_FAIL(LODE_ERR_STOPPED, "measuring stopped on request"));
-            LODE_GOTO(profile_run(&bench, arch ? &arch[order[i]] : NULL, NULL, &t));
-            if (r >= 0) ms[order[i] * rounds + r] = t;
-        }
-        lode_progress_update(progress, "measure networks", r + warmup + 1, rounds + warmup, "");
-    }
-    for (int64_t i = 0; i < n; i++) LODE_GOTO(lode_summarize(ms + i * rounds, rounds, &out[i]));
-done:
-    profile_bench_deinit(&bench);
-    lode_free(order);
-    lode_free(ms);
-    return status;
-}
-
-lode_status lode_profile_network(lode_supernet *net, const lode_arch *arch, lode_dispatch *dispatch,
-                                 int64_t batch, int64_t warmup, int64_t rounds, lode_summary *out) {
-    return lode_profile_networks(net, arch, 1, dispatch, batch, warmup, rounds, NULL, out);
-}
 
 /* ---- covering a space ---- */
 
@@ -298,8 +151,8 @@ lode_status lode_profile_space(lode_supernet *net, lode_dispatch *dispatch,
     lode_cpu cpu = lode_cpu_get();
     lode_space *space = lode_supernet_space(net);
     bool fixed = lode_supernet_is_fixed(net, NULL);
-    profile_timer timer = {.inner = lode_dispatch_runner(dispatch)};
-    timer.runner = (lode_runner){&timer, profile_forward, profile_backward};
+    profile_timer timer;
+    profile_timer_init(&timer, lode_dispatch_runner(dispatch));
     lode_table_info info = {.quantity = "latency_ms",
                             .unit = "ms",
                             .batch = options->batch,

@@ -41,4 +41,19 @@ LODE_API lode_status lode_profile_networks(lode_supernet *net, const lode_arch *
                                            lode_dispatch *dispatch, int64_t batch, int64_t warmup,
                                            int64_t rounds, const lode_progress *progress,
                                            lode_summary *out /* [n] */);
+
+/* Networks of their own (extracted, fixed), visited in turn like the above. */
+typedef struct lode_profile_subnets {
+    lode_supernet *const *net; /* [n] */
+    int64_t n;
+    lode_dispatch *dispatch;
+    int64_t batch, warmup, rounds;
+    const lode_table *table; /* NULL: no drift */
+    const lode_progress *progress;
+} lode_profile_subnets;
+/* out [n]. *drift: how much slower this machine runs the networks' calls now than when the table
+   was measured, the median over calls of time now / time in the table; < 0: no table, or no call of
+   it. It tells an error of the prediction from a change of the machine's clock or load. */
+LODE_API lode_status lode_profile_run_subnets(const lode_profile_subnets *s, lode_summary *out,
+                                              double *drift);
 #endif

@@ -34,8 +34,12 @@ static const lode_option cost_rows[] = {
      "file of a measured table (lode cost build); without it this machine is measured first"},
     {"in_loss", LODE_OPT_STRING_LIST, offsetof(lode_cost_options, in_loss), "[latency_ms]", 0, 0,
      NULL, "costs whose expectation enters the architecture loss"},
+    {"models", LODE_OPT_STRING_LIST, offsetof(lode_cost_options, models), "[]", 0, 0, NULL,
+     "further costs for in_loss and search.targets beside latency_ms, macs and params: NAME, or "
+     "NAME=FILE of a measured table"},
 };
-static const lode_option_table cost_table = {"cost", cost_rows, 2};
+static const lode_option_table cost_table = {"cost", cost_rows,
+                                             (int)(sizeof cost_rows / sizeof *cost_rows)};
 
 static const lode_option search_rows[] = {
     {"supernet", LODE_OPT_BOOL, offsetof(lode_search_options, supernet), "true", 0, 0, NULL,

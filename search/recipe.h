@@ -21,6 +21,7 @@ typedef enum lode_retrain {
 typedef struct lode_cost_options {
     const char *table;        /* file of a measured table; NULL: measured into the run directory */
     lode_string_list in_loss; /* costs the strategy's loss sees */
+    lode_string_list models;  /* specs of lode_cost_open, beside latency_ms, macs and params */
 } lode_cost_options;
 
 typedef struct lode_search_options {

@@ -132,7 +132,8 @@ static lode_status run_phases(run *r) {
     LODE_TRY(run_train_supernet(r));
     LODE_TRY(run_baselines(r));
     for (int i = 0; i < r->n_targets; i++) LODE_TRY(run_search_target(r, &r->target[i]));
-    return r->n_targets == 0 ? run_search_target(r, NULL) : LODE_OK;
+    if (r->n_targets == 0) LODE_TRY(run_search_target(r, NULL));
+    return run_measure(r);
 }
 
 /* ---- results ---- */
@@ -148,7 +149,7 @@ static double run_json_number(const json_t *o, const char *key) {
     return json_is_number(v) ? json_number_value(v) : -1;
 }
 
-static lode_status run_read_network(const char *path, lode_run_network *out) {
+static lode_status run_read_network(const char *path, lode_run_network *out, double *drift) {
     json_t *root = NULL;
     const char *text = NULL;
     lode_status status = LODE_OK;
@@ -168,6 +169,7 @@ static lode_status run_read_network(const char *path, lode_run_network *out) {
     out->accuracy_unrecalibrated = run_json_number(root, "accuracy_supernet_unrecalibrated");
     out->latency_predicted = run_json_number(latency, "predicted");
     out->latency_measured = run_json_number(latency, "measured");
+    *drift = run_json_number(latency, "drift");
     out->macs = run_json_number(root, "macs");
     out->params = run_json_number(root, "params");
 done:
@@ -205,6 +207,7 @@ static void run_sort(lode_run_result *r) {
 
 lode_status lode_run_read_results(const char *directory, lode_run_result *result) {
     memset(result, 0, sizeof *result);
+    result->drift = -1;
     lode_status status = LODE_OK;
     char **names = NULL;
     int64_t n = 0;
@@ -217,7 +220,8 @@ lode_status lode_run_read_results(const char *directory, lode_run_result *result
     for (int64_t i = 0; i < n; i++) {
         char *path = lode_format("%s/%s/result.json", subnets, names[i]);
         LODE_GOTO(path ? LODE_OK : LODE_ERR_NO_MEMORY);
-        if (lode_file_exists(path)) status = run_read_network(path, &result->network[result->n++]);
+        if (lode_file_exists(path))
+            status = run_read_network(path, &result->network[result->n++], &result->drift);
         lode_free(path);
         LODE_GOTO(status);
     }

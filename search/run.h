@@ -3,8 +3,8 @@
 
    Phases: (1) the cost table is read or measured; (2) the supernet is trained by its strategy; (3)
    for each target, proposals are admitted, evaluated and journaled in study.db, the best become
-   finalists; (4) each finalist and baseline is extracted, trained, tested and measured. A phase
-   whose result is on disk is not done again. */
+   finalists; (4) each finalist and baseline is extracted, trained and tested; (5) all of them are
+   measured in turn. A phase whose result is on disk is not done again. */
 #ifndef LODE_SEARCH_RUN_H
 #define LODE_SEARCH_RUN_H
 #include "search/recipe.h"
@@ -35,6 +35,8 @@ typedef struct lode_run_result {
     int n;
     lode_run_network *network; /* baselines first */
     double seconds;            /* of this call */
+    double drift; /* this machine's time when the networks were measured / when the table was; < 0:
+                     unknown */
 } lode_run_result;
 LODE_API void lode_run_result_deinit(lode_run_result *r);
 

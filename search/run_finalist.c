@@ -1,5 +1,5 @@
 /* run_finalist.c: from an architecture to a network one can ship: extract, judge with inherited
-   weights, train, test, measure, write. */
+   weights, train, test, write. Its latency is measured with all others in run_measure.c. */
 #include "core/json.h"
 #include "core/memory.h"
 #include "core/platform.h"
@@ -17,7 +17,6 @@ typedef struct finalist {
     lode_supernet *net; /* the fixed network */
     double accuracy, accuracy_supernet, accuracy_unrecalibrated;
     double loss;
-    lode_summary measured;
 } finalist;
 
 static lode_status finalist_test(finalist *f, lode_supernet *net, lode_evaluation *out) {
@@ -117,12 +116,8 @@ static json_t *finalist_cost_json(finalist *f) {
             json_decref(costs);
             return NULL;
         }
-        bool latency = i == 0;
         json_object_set_new(o, "predicted", lode_json_number(predicted));
-        json_object_set_new(o, "measured",
-                            lode_json_number(latency ? f->measured.median : predicted));
         json_object_set_new(o, "unit", json_string(lode_cost_unit(f->r->cost[i])));
-        if (latency) json_object_set_new(o, "spread", lode_json_number(f->measured.spread));
         json_object_set_new(costs, lode_cost_name(f->r->cost[i]), o);
     }
     return costs;
@@ -195,8 +190,6 @@ lode_status run_finalist(run *r, const char *name, const char *role, const char 
     LODE_GOTO(finalist_make_net(&f));
     LODE_GOTO(finalist_test(&f, f.net, &test));
     f.accuracy = test.accuracy;
-    LODE_GOTO(lode_profile_network(f.net, NULL, r->dispatch, r->recipe->build.batch, 10,
-                                   r->recipe->search.measure_rounds, &f.measured));
     LODE_GOTO(finalist_write(&f));
 done:
     lode_supernet_destroy(f.net);

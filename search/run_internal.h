@@ -22,7 +22,7 @@ typedef struct run {
     lode_space *space;
     lode_supernet *net; /* the supernet; its weights are trained when recipe->strategy is set */
     lode_dispatch *dispatch;
-    lode_cost *cost[RUN_MAX_COSTS]; /* [0] latency_ms, [1] macs, [2] params */
+    lode_cost *cost[RUN_MAX_COSTS]; /* [0] latency_ms, [1] macs, [2] params, cost.models */
     int n_costs;
     lode_cost *in_loss[RUN_MAX_COSTS]; /* those of them the strategy's loss sees */
     lode_strategy *strategy;           /* NULL: none */
@@ -41,8 +41,15 @@ lode_status run_resolve_targets(run *r);
 lode_status run_train_supernet(run *r);
 lode_status run_search_target(run *r, const run_target *target);
 
-/* run_finalist.c: extract, train, test, measure; writes subnets/<name>/. Does nothing when
- * result.json is there. */
+/* Where the table of latency_ms is: cost.table, else the one measured into the run; fresh memory.
+ */
+char *run_table_path(const run *r);
+
+/* run_finalist.c: extract, train, test; writes subnets/<name>/. Does nothing when result.json is
+ * there. */
 lode_status run_finalist(run *r, const char *name, const char *role, const char *target,
                          const lode_arch *arch);
+/* run_measure.c: times all networks under subnets/ in turn and completes their result.json. Does
+ * nothing when all are complete. */
+lode_status run_measure(run *r);
 #endif

@@ -22,22 +22,41 @@ done:
     return status;
 }
 
+char *run_table_path(const run *r) {
+    const char *given = r->recipe->cost.table;
+    return given ? lode_strdup(given) : run_path(r, "latency_ms.json");
+}
+
+static lode_status run_open_cost(run *r, const char *spec, int64_t batch) {
+    if (r->n_costs == RUN_MAX_COSTS)
+        return LODE_FAIL(LODE_ERR_CONFIG, "cost.models: at most %d costs in all", RUN_MAX_COSTS);
+    LODE_TRY(lode_cost_open(spec, r->net, batch, &r->cost[r->n_costs]));
+    const char *name = lode_cost_name(r->cost[r->n_costs++]);
+    for (int i = 0; i < r->n_costs - 1; i++)
+        if (strcmp(lode_cost_name(r->cost[i]), name) == 0)
+            return LODE_FAIL(LODE_ERR_CONFIG, "cost.models: there are two costs \"%s\"", name);
+    return LODE_OK;
+}
+
 lode_status run_open_costs(run *r) {
     lode_status status = LODE_OK;
-    char *path =
-        r->recipe->cost.table ? lode_strdup(r->recipe->cost.table) : run_path(r, "latency_ms.json");
-    char *spec = path ? lode_format("latency_ms=%s", path) : NULL;
+    const lode_string_list *models = &r->recipe->cost.models;
+    char *path = run_table_path(r), *spec = path ? lode_format("latency_ms=%s", path) : NULL;
     LODE_GOTO(spec ? LODE_OK : LODE_ERR_NO_MEMORY);
     if (!r->recipe->cost.table && !lode_file_exists(path)) {
         LODE_GOTO(run_write_status(r, "running", "measure"));
         LODE_GOTO(run_measure_table(r, path));
     }
-    LODE_GOTO(lode_cost_open(spec, r->net, 0, &r->cost[0]));
-    r->n_costs = 1;
-    LODE_GOTO(lode_cost_open("macs", r->net, 1, &r->cost[1]));
-    r->n_costs = 2;
-    LODE_GOTO(lode_cost_open("params", r->net, 1, &r->cost[2]));
-    r->n_costs = 3;
+    LODE_GOTO(run_open_cost(r, spec, 0));
+    LODE_GOTO(run_open_cost(r, "macs", 1));
+    LODE_GOTO(run_open_cost(r, "params", 1));
+    for (int i = 0; i < models->n; i++) {
+        status = run_open_cost(r, models->v[i], 0);
+        if (status != LODE_OK) {
+            status = lode_error_context("cost.models: \"%s\"", models->v[i]);
+            goto done;
+        }
+    }
 done:
     lode_free(spec);
     lode_free(path);
@@ -45,9 +64,17 @@ done:
 }
 
 static lode_cost *run_find_cost(const run *r, const char *name) {
-    for (int i = 0; i < r->n_costs; i++)
-        if (strcmp(lode_cost_name(r->cost[i]), name) == 0) return r->cost[i];
-    LODE_FAIL(LODE_ERR_CONFIG, "no cost \"%s\" here; there are latency_ms, macs and params", name);
+    lode_text known = {0};
+    for (int i = 0; i < r->n_costs; i++) {
+        if (strcmp(lode_cost_name(r->cost[i]), name) == 0) {
+            lode_text_deinit(&known);
+            return r->cost[i];
+        }
+        lode_text_add(&known, "%s%s", i ? ", " : "", lode_cost_name(r->cost[i]));
+    }
+    LODE_FAIL(LODE_ERR_CONFIG, "no cost \"%s\" here; there are %s (cost.models adds more)", name,
+              known.s ? known.s : "none");
+    lode_text_deinit(&known);
     return NULL;
 }
 

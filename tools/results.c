@@ -23,7 +23,12 @@ void results_print(const cli *c, const lode_run_result *r) {
                   n->latency_measured, cli_si(n->macs, macs), cli_si(n->params, params), n->target,
                   n->on_front ? " *" : "");
     }
-    cli_print(c, "* on the front: no other network here is both more accurate and faster\n\n");
+    cli_print(c, "* on the front: no other network here is both more accurate and faster\n");
+    if (r->drift > 0)
+        cli_print(
+            c, "calls ran at %.2f times their time in the table when the networks were measured\n",
+            r->drift);
+    cli_print(c, "\n");
 }
 
 json_t *results_json(const char *directory, const lode_run_result *r) {
@@ -38,6 +43,6 @@ json_t *results_json(const char *directory, const lode_run_result *r) {
                       n->latency_predicted, "latency_ms_measured", n->latency_measured, "macs",
                       n->macs, "params", n->params, "on_front", n->on_front, "target", n->target));
     }
-    return json_pack("{s:s, s:f, s:o}", "directory", directory, "seconds", r->seconds, "networks",
-                     list);
+    return json_pack("{s:s, s:f, s:f, s:o}", "directory", directory, "seconds", r->seconds,
+                     "latency_drift", r->drift, "networks", list);
 }

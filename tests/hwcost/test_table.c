@@ -149,12 +149,70 @@ static void measured_space_prices_every_architecture(void **state) {
     lode_free(dir);
 }
 
+/* The table with every price times `factor`. */
+static lode_table *scaled_table(const lode_table *t, double factor) {
+    lode_table *out = NULL;
+    lode_table_info info = lode_table_get_info(t);
+    assert_ok(lode_table_create(&info, &out));
+    for (int64_t i = 0; i < lode_table_n(t); i++) {
+        lode_table_entry e = *lode_table_at(t, i);
+        e.median *= factor;
+        assert_ok(lode_table_add(out, &e));
+    }
+    return out;
+}
+
+/* Networks of their own are told apart by their times; the drift follows the table. */
+static void subnets_and_their_drift(void **state) {
+    (void)state;
+    lode_space *space = NULL;
+    lode_supernet *net = NULL, *sub[2] = {NULL, NULL};
+    lode_dispatch *dispatch = NULL;
+    lode_table *table = NULL, *slow = NULL, *fast = NULL;
+    lode_summary time[2];
+    double drift = 0;
+    static const char *const text[2] = {"k3_e1,k3_e1,k3_e1,k3_e1,k3_e1,k3_e1,k3_e1",
+                                        "k5_e6,k5_e6,k5_e6,k5_e6,k5_e6,k5_e6,k5_e6"};
+    lode_space_options so = {.name = "fbnet-fashion"};
+    lode_profile_options o = {.batch = 8, .warmup = 1, .rounds = 3, .seed = 1};
+    assert_ok(lode_space_load(&so, &space));
+    assert_ok(lode_supernet_create(space, NULL, LODE_F32, 1, &net));
+    assert_ok(lode_dispatch_create(NULL, &dispatch));
+    assert_ok(lode_profile_space(net, dispatch, &o, NULL, &table));
+    slow = scaled_table(table, 1000);
+    fast = scaled_table(table, 1e-3);
+    for (int i = 0; i < 2; i++) {
+        lode_arch arch;
+        assert_ok(lode_arch_parse(space, text[i], &arch));
+        assert_ok(lode_supernet_create(space, &arch, LODE_F32, 1, &sub[i]));
+    }
+    lode_profile_subnets setup = {
+        .net = sub, .n = 2, .dispatch = dispatch, .batch = 8, .warmup = 1, .rounds = 5};
+    assert_ok(lode_profile_run_subnets(&setup, time, &drift));
+    assert_true(drift < 0);
+    assert_true(time[0].min > 0 && time[0].min < time[1].min);
+    setup.table = slow;
+    assert_ok(lode_profile_run_subnets(&setup, time, &drift));
+    assert_true(drift > 0 && drift < 0.1);
+    setup.table = fast;
+    assert_ok(lode_profile_run_subnets(&setup, time, &drift));
+    assert_true(drift > 10);
+    for (int i = 0; i < 2; i++) lode_supernet_destroy(sub[i]);
+    lode_table_destroy(fast);
+    lode_table_destroy(slow);
+    lode_table_destroy(table);
+    lode_dispatch_destroy(dispatch);
+    lode_supernet_destroy(net);
+    lode_space_release(space);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(round_trip),
         cmocka_unit_test(damaged_files_say_what),
         cmocka_unit_test(statistics_by_hand),
         cmocka_unit_test(measured_space_prices_every_architecture),
+        cmocka_unit_test(subnets_and_their_drift),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

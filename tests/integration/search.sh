@@ -23,23 +23,30 @@ done
 for key in arch space accuracy accuracy_supernet cost macs params seed dataset epochs; do
     grep -q "\"$key\"" whole/subnets/target1/result.json || fail "result.json lacks $key"
 done
+for network in base target1 target2; do
+    grep -q '"measured"' "whole/subnets/$network/result.json" || fail "$network was not measured"
+done
 "$LODE" search -c small.yaml -o whole --progress none >/dev/null 2>err; [ $? -eq 3 ] && grep -q -- "--resume" err || fail "overwrites a run"
 "$LODE" search -c small.yaml -o whole --resume --progress none >/dev/null 2>err || { cat err; fail "resume of a finished run"; }
 
 # A table measured once, so that nothing but the clock differs; then killed again and again.
 cp whole/latency_ms.json table.json
-"$LODE" search -c small.yaml -o straight --set cost.table=table.json --progress none >/dev/null 2>err || { cat err; fail "straight"; }
-for i in $(seq 1 "${LODE_KILLS:-4}"); do
+kills=${LODE_KILLS:-4} hits=0
+same=(search -c small.yaml --set cost.table=table.json --set supernet.epochs=$((3 * kills)) --progress none)
+"$LODE" "${same[@]}" -o straight >/dev/null 2>err || { cat err; fail "straight"; }
+for i in $(seq 1 "$kills"); do
     resume=""; [ -f killed/recipe.yaml ] && resume=--resume
-    "$LODE" search -c small.yaml -o killed --set cost.table=table.json --progress none $resume >/dev/null 2>&1 &
+    "$LODE" "${same[@]}" -o killed $resume >/dev/null 2>&1 &
     pid=$!
     sleep "0.$((RANDOM % 9 + 1))"
-    kill -9 $pid 2>/dev/null; wait $pid 2>/dev/null
+    kill -9 $pid 2>/dev/null && hits=$((hits + 1)); wait $pid 2>/dev/null
 done
-"$LODE" search -c small.yaml -o killed --set cost.table=table.json --progress none --resume >/dev/null 2>err || { cat err; fail "resume after kills"; }
+[ $hits -gt 0 ] || fail "no kill met a living run"
+"$LODE" "${same[@]}" -o killed --resume >/dev/null 2>err || { cat err; fail "resume after kills"; }
 for f in supernet.safetensors probabilities.json subnets/base/weights.safetensors subnets/target1/weights.safetensors subnets/target2/weights.safetensors; do
     cmp -s "straight/$f" "killed/$f" || fail "$f differs after kill and resume"
 done
+echo "killed $hits times, resumed: supernet $(sha256sum < killed/supernet.safetensors | cut -c1-16), the bits of a run left alone"
 
 "$LODE" search -c small.yaml -o never --set cost.table=table.json --target 'macs<=10' --progress none >/dev/null 2>err
 [ $? -eq 4 ] && grep -q "smallest macs" err || { cat err; fail "infeasible target is not exit 4"; }
@@ -48,6 +55,15 @@ grep -q "bit for bit" out || fail "extract says nothing of equality"
 "$LODE" extract -r straight --target 'macs<=1' -o none --progress none >/dev/null 2>&1; [ $? -eq 4 ] || fail "extract: infeasible is not exit 4"
 "$LODE" eval -m straight/subnets/target1 -d synthetic --set data.synthetic.test=128 --set data.batch=32 --rounds 3 --progress none > out 2>err || { cat err; fail "eval"; }
 grep -q "latency" out || fail "eval prints no latency"
+
+# Other costs: in the loss, as a limit, in the result; an unknown one and one given twice are told off.
+"$LODE" search -c small.yaml -o other --set cost.table=table.json --set 'cost.models=[activation_bytes]' \
+    --set 'cost.in_loss=[activation_bytes]' --target 'activation_bytes<=0.9*baseline' --progress none >/dev/null 2>err || { cat err; fail "another cost"; }
+grep -q '"activation_bytes"' other/subnets/target1/result.json || fail "result.json lacks the other cost"
+"$LODE" search -c small.yaml -o bad --set cost.table=table.json --set 'cost.models=[nosuch]' --progress none >/dev/null 2>err
+[ $? -eq 3 ] && grep -q 'cost.models: "nosuch"' err || { cat err; fail "an unknown cost"; }
+"$LODE" search -c small.yaml -o bad2 --set cost.table=table.json --set 'cost.models=[macs]' --progress none >/dev/null 2>err
+[ $? -eq 3 ] && grep -q 'two costs "macs"' err || { cat err; fail "a cost given twice"; }
 
 # Ctrl-C: a checkpoint first, exit 130; an unwritable directory: a message.
 "$LODE" search -c small.yaml -o stopped --set cost.table=table.json --set supernet.epochs=20000 --progress none >/dev/null 2>err &
