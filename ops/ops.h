@@ -64,6 +64,37 @@ LODE_API lode_var *lode_sigmoid(lode_tape *t, lode_var *x);
 LODE_API lode_var *lode_tanh(lode_tape *t, lode_var *x);
 LODE_API lode_var *lode_gelu(lode_tape *t, lode_var *x); /* exact, by erf */
 
+/* The ones that may stand between the convolutions of a block. */
+typedef enum lode_act {
+    LODE_ACT_NONE,
+    LODE_ACT_RELU,
+    LODE_ACT_RELU6,
+    LODE_ACT_HSWISH,
+    LODE_ACT_SWISH
+} lode_act;
+
+/* ---- a whole block ---- */
+/* The inverted residual of MobileNetV2 in training, one operator for
+       conv2d 1x1, batch_norm, act, conv2d depthwise k x k, batch_norm, act, conv2d 1x1, batch_norm
+   ("same" padding, k odd, no biases; batch statistics), and x added when `residual`. Results are
+   those of the parts; what is kept for backward is the second and third convolution's outputs
+   instead of six or eight tensors. Statistics are updated as batch_norm does. */
+typedef struct lode_mbconv_params {
+    double eps, momentum;
+    int32_t stride, act, residual, update_running; /* act: a lode_act */
+} lode_mbconv_params;
+typedef struct lode_mbconv_norm {
+    lode_var *gamma, *beta, *mean_run, *var_run; /* [channels], each may be NULL */
+} lode_mbconv_norm;
+typedef struct lode_mbconv_inputs {
+    lode_var *x;         /* [N,C,H,W] */
+    lode_var *depthwise; /* [M,1,k,k] */
+    lode_var *project;   /* [O,M,1,1] */
+    lode_var *expand;    /* [M,C,1,1]; NULL: left out with its norm and activation, M = C */
+    lode_mbconv_norm norm[3];
+} lode_mbconv_inputs;
+LODE_API lode_var *lode_mbconv(lode_tape *t, const lode_mbconv_inputs *in, lode_mbconv_params p);
+
 /* ---- arithmetic; NumPy broadcasting ---- */
 LODE_API lode_var *lode_add(lode_tape *t, lode_var *a, lode_var *b);
 LODE_API lode_var *lode_sub(lode_tape *t, lode_var *a, lode_var *b);

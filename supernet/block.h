@@ -46,14 +46,7 @@ LODE_API const lode_block_kind *lode_block_kind_find(const char *name); /* NULL 
 
 /* ---- what blocks are made of; all return NULL after a failure, like operators ---- */
 
-/* For ENUM rows; the words of an `act` key. */
-typedef enum lode_act {
-    LODE_ACT_NONE,
-    LODE_ACT_RELU,
-    LODE_ACT_RELU6,
-    LODE_ACT_HSWISH,
-    LODE_ACT_SWISH
-} lode_act;
+/* For ENUM rows; the words of an `act` key, a lode_act each. */
 #define LODE_ACT_WORDS "none|relu|relu6|hswish|swish"
 
 /* A convolution with "same" padding, d(k-1)/2 on each side. */

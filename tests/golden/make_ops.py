@@ -266,6 +266,43 @@ def chance():
          lambda x: F.one_hot(x.detach().argmax(-1), x.shape[-1]).to(x.dtype), [distinct(3, 5)])
 
 
+def blocks():
+    acts = [lambda x: x, F.relu, F.relu6, lambda x: x * F.relu6(x + 3) / 6, F.silu]
+
+    def mbconv(N, C, H, W, M, O, K, stride, act, expands, residual):
+        def norm(n):
+            return [rand(n, low=0.5, high=1.5), rand(n, low=-0.5, high=0.5),
+                    rand(n, low=-1, high=1), rand(n, low=0.5, high=2)]
+
+        none = [None] * 4
+        inputs = [rand(N, C, H, W), rand(M, 1, K, K, low=-1, high=1), rand(O, M, 1, 1),
+                  rand(M, C, 1, 1) if expands else None]
+        inputs += (norm(M) if expands else none) + norm(M) + norm(O)
+        run = [None if v is None else torch.tensor(v) for v in inputs]
+
+        def f(x, wd, wp, we, *norms):
+            def bn(z, i):
+                return F.batch_norm(z, run[6 + 4 * i], run[7 + 4 * i], norms[4 * i],
+                                    norms[4 * i + 1], True, 0.25, 1e-3)
+
+            a = acts[act](bn(F.conv2d(x, we), 0)) if expands else x
+            a = acts[act](bn(F.conv2d(a, wd, None, stride, K // 2, 1, M), 1))
+            y = bn(F.conv2d(a, wp), 2)
+            return y + x if residual else y
+
+        f(*[None if v is None else torch.tensor(v) for v in inputs])  # moves `run`, as in norms()
+        running = [i for i in (6, 7, 10, 11, 14, 15) if inputs[i] is not None]
+        after = {i: run[i].numpy().copy() for i in running}
+        run = [None if v is None else torch.tensor(v) for v in inputs]
+        case("mbconv", f, inputs, {"eps": 1e-3, "momentum": 0.25, "stride": stride, "act": act,
+                                   "residual": residual, "update_running": 1},
+             after=after, constant=running)
+
+    mbconv(2, 3, 5, 4, 7, 3, 3, 1, 2, True, 1)
+    mbconv(2, 4, 5, 6, 4, 6, 5, 2, 3, False, 0)
+    mbconv(3, 2, 7, 7, 5, 3, 7, 2, 4, True, 0)
+
+
 def save(path):
     entries, blob = {}, b""
     for name in sorted(tensors):
@@ -289,6 +326,7 @@ def save(path):
 
 if __name__ == "__main__":
     torch.manual_seed(0)
-    for group in (activations, arithmetic, convolutions, norms, pools, shapes, losses, chance):
+    for group in (activations, arithmetic, convolutions, norms, pools, shapes, losses, chance,
+                  blocks):
         group()
     save(sys.argv[1])
