@@ -177,6 +177,13 @@ void lode_forget(lode_var *v) {
     if (v != NULL) tape_forget_value(v);
 }
 
+void *lode_tape_allocate(lode_tape *t, size_t bytes) {
+    if (t == NULL || t->status != LODE_OK) return NULL;
+    void *p = arena_allocate(&t->arena, bytes);
+    if (p == NULL) lode_tape_fail(t, LODE_ERR_NO_MEMORY);
+    return p;
+}
+
 /* ---- labels ---- */
 static lode_status tape_append_label(lode_tape *t, const char *label) {
     size_t n = strlen(label);

@@ -105,11 +105,30 @@ LODE_API const char *lode_tape_label(const lode_tape *t);
 
 /* Recomputation (checkpointing): runs body on x without remembering, and again, remembering, in
    backward. Same bits: rng streams are replayed, running statistics are not touched twice. body
-   must be a pure function of ctx and x; ctx must live until backward. Parameters are used inside
-   through lode_tape_leaf and their slots. Regions may nest. In EVAL and TRACE it just runs body. */
+   must be a pure function of ctx and x; ctx must live until backward (lode_tape_allocate).
+   Parameters are used inside through lode_tape_leaf and their slots. Regions may nest. In EVAL and
+   TRACE it just runs body. */
 typedef lode_var *(*lode_region_body)(lode_tape *t, void *ctx, lode_var *const *x, int n_x);
 LODE_API lode_var *lode_recompute(lode_tape *t, lode_region_body body, void *ctx,
                                   lode_var *const *x, int n_x);
+
+/* The same for a sum of up to 64 branches, such as the candidates of a mixture: y = join(o_0(x),
+   .., x). Backward runs one branch after the other again, joins it alone, and walks that, so that
+   one branch at a time holds activations. Therefore join must add up: what it passes back to o_k
+   must not depend on the other branches, and what it passes back to x must be the sum of what it
+   does for each branch alone. A branch may be absent: it then returns NULL, and join is given NULL.
+ */
+typedef struct lode_branches {
+    int n;
+    lode_var *(*branch)(lode_tape *t, void *ctx, int k, lode_var *const *x, int n_x);
+    lode_var *(*join)(lode_tape *t, void *ctx, lode_var *const *o /* [n] */, lode_var *const *x,
+                      int n_x);
+} lode_branches;
+LODE_API lode_var *lode_recompute_sum(lode_tape *t, const lode_branches *b, void *ctx,
+                                      lode_var *const *x, int n_x);
+/* Uninitialised memory that lives until the tape is reset, for the ctx of a region. NULL: the tape
+   has failed. */
+LODE_API void *lode_tape_allocate(lode_tape *t, size_t bytes);
 
 /* dloss/d(everything that requires it); loss must have one element; its own gradient is `scale`.
    Each kept activation is freed as soon as its node is done. The recorded graph is consumed, all of

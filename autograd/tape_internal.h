@@ -35,11 +35,14 @@ typedef struct tape_chance {
 
 /* A region run without remembering, to be run again in backward. In the arena. */
 typedef struct tape_region {
-    lode_region_body body;
+    lode_region_body body; /* NULL: branches */
+    lode_branches branches;
     void *ctx;
     int n_x;
     lode_tensor **value; /* [n_x] retained, NULL for NULL inputs */
-    tape_chance chance;  /* as it was at the start of the region */
+    tape_chance *chance; /* as it was before the body; or [n + 1] before each branch and join */
+    uint64_t present;    /* branches that are there */
+    uint64_t outer;      /* branches whose result is a var from outside (identities) */
 } tape_region;
 
 /* One recorded step; backward walks them from the last to the first. x, and in `call` the tensors

@@ -26,8 +26,8 @@ static lode_var *cell_input(cell_pass *c, int i, lode_var *x) {
     char label[96];
     if (l->pre[i].kind == NULL) return x;
     lode_scope scope = cell_enter(c, i == 0 ? "pre0" : "pre1", label);
-    x = net_run(c->p, c->layer, i, &l->pre[i], &l->pre_site[i], (const char *const[2]){label, NULL},
-                x);
+    x = net_block(c->p, c->layer, i, &l->pre[i], &l->pre_site[i],
+                  (const char *const[2]){label, NULL}, x);
     return lode_tape_leave(c->p->tape, scope, x);
 }
 

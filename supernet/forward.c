@@ -47,7 +47,7 @@ lode_var *net_run(lode_pass *p, int layer, int slot, const space_op *op, const l
 }
 
 /* ---- one decision ---- */
-static const space_op *net_option(const space_layer *l, int edge, int option, lode_site *site) {
+static const space_op *net_option_op(const space_layer *l, int edge, int option, lode_site *site) {
     if (edge < 0) {
         *site = l->site;
         return &l->option[option];
@@ -56,10 +56,15 @@ static const space_op *net_option(const space_layer *l, int edge, int option, lo
     return space_edge_op(l, &l->cell->edge[edge], option);
 }
 
-static lode_var *net_run_option(lode_pass *p, const net_mixed *m, int option, lode_var *x) {
+bool net_option_is_nothing(const lode_pass *p, const net_mixed *m, int option) {
+    lode_site site;
+    return net_option_op(p->net->layer[m->layer].l, m->edge, option, &site)->kind->nothing;
+}
+
+lode_var *net_run_option(lode_pass *p, const net_mixed *m, int option, lode_var *x) {
     const space_layer *l = p->net->layer[m->layer].l;
     lode_site site;
-    const space_op *op = net_option(l, m->edge, option, &site);
+    const space_op *op = net_option_op(l, m->edge, option, &site);
     const char *const names[2] = {m->name, op->name};
     lode_scope scope = lode_tape_enter(p->tape, op->name);
     lode_var *y = net_run(p, m->layer, m->first_slot + option, op, &site, names, x);
@@ -68,63 +73,14 @@ static lode_var *net_run_option(lode_pass *p, const net_mixed *m, int option, lo
     return lode_tape_leave(p->tape, scope, y);
 }
 
-/* Weighted sum of the active options; those that are `none` or not active are zero. */
-static lode_var *net_weighted(lode_pass *p, const net_mixed *m, uint64_t active, lode_var *x,
-                              lode_var *weights) {
-    const space_layer *l = p->net->layer[m->layer].l;
-    int n = p->net->space->decision[m->decision].n_options;
-    lode_var *o[LODE_MAX_OPTIONS] = {NULL};
-    lode_site site;
-    for (int k = 0; k < n; k++) {
-        if (!(active >> k & 1) || net_option(l, m->edge, k, &site)->kind->nothing) continue;
-        o[k] = net_run_option(p, m, k, x);
-        if (o[k] == NULL) return NULL;
-    }
-    return lode_weighted_sum(p->tape, o, n, weights);
-}
-
-static lode_var *net_region_body(lode_tape *t, void *ctx, lode_var *const *x, int n_x) {
-    const net_region *r = ctx;
-    (void)n_x;
-    const space_layer *l = r->net->layer[r->layer].l;
-    lode_pass p = {.net = r->net, .tape = t, .options = r->options};
-    net_mixed m = {.layer = r->layer, .edge = r->edge, .name = l->name, .decision = l->decision};
-    if (r->edge >= 0) {
-        m.decision = l->decision + r->edge;
-        m.first_slot = 2 + r->edge * l->cell->set->n;
-    }
-    return net_weighted(&p, &m, r->active, x[0], x[1]);
-}
-
-static net_region *net_find_region(lode_pass *p, const net_mixed *m, uint64_t active) {
-    net_layer *nl = &p->net->layer[m->layer];
-    for (net_region *r = nl->regions; r != NULL; r = r->next)
-        if (r->edge == m->edge && r->active == active && r->options.bn == p->options.bn &&
-            r->options.drop_path == p->options.drop_path)
-            return r;
-    net_region *r = LODE_NEW(net_region);
-    if (r == NULL) return NULL;
-    *r = (net_region){nl->regions, p->net, m->layer, m->edge, active, p->options};
-    return nl->regions = r;
-}
-
-static lode_var *net_recomputed(lode_pass *p, const net_mixed *m, uint64_t active, lode_var *x,
-                                lode_var *weights) {
-    net_region *r = net_find_region(p, m, active);
-    if (r == NULL) return lode_tape_fail(p->tape, LODE_ERR_NO_MEMORY);
-    return lode_recompute(p->tape, net_region_body, r, (lode_var *[]){x, weights}, 2);
-}
-
 /* Every candidate, for its parameters; all must agree on the shape. */
 static lode_var *net_build_options(lode_pass *p, const net_mixed *m, lode_var *x, bool *dead) {
     const lode_supernet *net = p->net;
-    const space_layer *l = net->layer[m->layer].l;
     const lode_decision *d = &net->space->decision[m->decision];
     lode_var *first = NULL;
     for (int k = 0; k < d->n_options; k++) {
-        lode_site site;
         if (net->fixed && net->arch.option[m->decision] != k) continue;
-        if (net_option(l, m->edge, k, &site)->kind->nothing) continue;
+        if (net_option_is_nothing(p, m, k)) continue;
         lode_var *y = net_run_option(p, m, k, x);
         if (y == NULL) return NULL;
         if (first == NULL) first = y;
@@ -147,9 +103,7 @@ static lode_var *net_bad_choice(lode_pass *p, const net_mixed *m, const char *wh
 lode_var *net_mixture(lode_pass *p, const net_mixed *m, const lode_choice *choice, lode_var *x,
                       bool *dead) {
     const lode_supernet *net = p->net;
-    const space_layer *l = net->layer[m->layer].l;
     int n = net->space->decision[m->decision].n_options;
-    lode_site site;
     *dead = false;
     if (p->building) return net_build_options(p, m, x, dead);
     lode_choice c = {0};
@@ -163,17 +117,13 @@ lode_var *net_mixture(lode_pass *p, const net_mixed *m, const lode_choice *choic
         int k = 0;
         while (!(c.active >> k & 1)) k++;
         if (c.active >> k != 1) return net_bad_choice(p, m, "several options without weights");
-        *dead = net_option(l, m->edge, k, &site)->kind->nothing;
-        return *dead ? NULL : net_run_option(p, m, k, x);
+        *dead = net_option_is_nothing(p, m, k);
+        return *dead ? NULL : net_option(p, m, k, x);
     }
     *dead = true;
     for (int k = 0; k < n; k++)
-        if (c.active >> k & 1 && !net_option(l, m->edge, k, &site)->kind->nothing) *dead = false;
-    if (*dead) return NULL;
-    /* Calibration pools in forward, so it must not run twice. */
-    bool again = p->options.recompute && p->options.bn != LODE_BN_CALIBRATE;
-    return again ? net_recomputed(p, m, c.active, x, c.weights)
-                 : net_weighted(p, m, c.active, x, c.weights);
+        if (c.active >> k & 1 && !net_option_is_nothing(p, m, k)) *dead = false;
+    return *dead ? NULL : net_weighted(p, m, c.active, x, c.weights);
 }
 
 /* ---- the chain ---- */
@@ -184,7 +134,7 @@ static lode_var *net_layer_forward(lode_pass *p, int i, lode_var *before, lode_v
     lode_scope scope = lode_tape_enter(p->tape, l->name);
     lode_var *y;
     if (l->kind == SPACE_FIXED) {
-        y = net_run(p, i, 0, &l->op, &l->site, (const char *const[2]){l->name, NULL}, x);
+        y = net_block(p, i, 0, &l->op, &l->site, (const char *const[2]){l->name, NULL}, x);
     } else {
         bool dead;
         net_mixed m = {.layer = i, .edge = -1, .name = l->name, .decision = l->decision};

@@ -73,11 +73,6 @@ lode_status lode_supernet_create(lode_space *space, const lode_arch *fixed, lode
 }
 
 static void supernet_destroy_layer(net_layer *nl) {
-    while (nl->regions != NULL) {
-        net_region *next = nl->regions->next;
-        lode_free(nl->regions);
-        nl->regions = next;
-    }
     lode_free(nl->slot);
 }
 

@@ -30,10 +30,16 @@ typedef enum lode_bn_mode {
     LODE_BN_CALIBRATE /* batch statistics, also pooled for lode_supernet_calibrate_end */
 } lode_bn_mode;
 
+/* What is computed again in backward instead of being kept: with LODE_REMAT_LAYER every layer and
+   every edge of a cell, of which only input and output stay; a mixture's candidates come one after
+   another. The bits are the same. */
+typedef enum lode_remat { LODE_REMAT_NONE, LODE_REMAT_LAYER } lode_remat;
+#define LODE_REMAT_WORDS "none|layer"
+
 typedef struct lode_forward_options {
     lode_bn_mode bn;
     double drop_path; /* probability of dropping a residual branch, per sample; 0: never */
-    bool recompute;   /* rematerialise mixed layers in backward */
+    lode_remat remat;
 } lode_forward_options;
 
 /* fixed NULL: the supernet, every candidate. Otherwise only the blocks on that path. Weights are

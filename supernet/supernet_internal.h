@@ -10,22 +10,10 @@ typedef struct net_slot {
     bool present; /* false for what a fixed network left out */
 } net_slot;
 
-/* What a recomputed mixture is a function of, apart from its inputs. Kept until the network goes,
-   and shared by all steps that ask the same, because backward may come late. */
-typedef struct net_region net_region;
-struct net_region {
-    net_region *next;
-    lode_supernet *net;
-    int layer, edge; /* edge -1: the layer itself */
-    uint64_t active;
-    lode_forward_options options;
-};
-
 typedef struct net_layer {
     const space_layer *l;
     net_slot *slot; /* FIXED [1]; CHOICE [n_options]; CELL [2 + n_edges * n_options] */
     int n_slots;
-    net_region *regions;
 } net_layer;
 
 /* Pooled statistics of one batch normalisation: count, mean, sum of squared deviations. */
@@ -85,6 +73,17 @@ typedef struct net_mixed {
 } net_mixed;
 lode_var *net_mixture(lode_pass *p, const net_mixed *m, const lode_choice *choice, lode_var *x,
                       bool *dead);
+bool net_option_is_nothing(const lode_pass *p, const net_mixed *m, int option);
+/* One option in a scope of its own. */
+lode_var *net_run_option(lode_pass *p, const net_mixed *m, int option, lode_var *x);
+
+/* ---- remat.c: the same, kept or computed again as p->options say ---- */
+lode_var *net_block(lode_pass *p, int layer, int slot, const space_op *op, const lode_site *site,
+                    const char *const names[2], lode_var *x);
+lode_var *net_option(lode_pass *p, const net_mixed *m, int option, lode_var *x);
+/* Weighted sum of the active options; those that are `none` or not active are zero. */
+lode_var *net_weighted(lode_pass *p, const net_mixed *m, uint64_t active, lode_var *x,
+                       lode_var *weights);
 
 /* ---- blocks.c ---- */
 lode_status net_list_blocks(lode_supernet *net);

@@ -34,7 +34,7 @@ typedef struct lode_train_options {
     double clip;               /* global norm; 0: none */
     double ema;                /* decay of the average of weights; 0: none */
     double drop_path;          /* grows linearly from 0 to this over the run */
-    bool recompute;            /* rematerialise mixed layers: slower, far less memory */
+    int remat;                 /* lode_remat: none, layer (slower, far less memory) */
     int64_t eval_every;        /* epochs between evaluations on `eval_split`; 0: only at the end */
     const char *eval_split;    /* "valid", "test"; evaluation is left out when it is empty */
     int64_t eval_batch;        /* 0: batch */

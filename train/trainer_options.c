@@ -34,7 +34,7 @@ static const lode_option trainer_rows[] = {
     ROW(clip, LODE_OPT_F64, "0", 0, 1e9, NULL, "largest global norm of the gradient; 0: none"),
     ROW(ema, LODE_OPT_F64, "0", 0, 0.9999999, NULL, "decay of the average of weights; 0: no average"),
     ROW(drop_path, LODE_OPT_F64, "0", 0, 0.999, NULL, "probability to drop a residual branch, growing from 0 by epoch"),
-    ROW(recompute, LODE_OPT_BOOL, "false", 0, 0, NULL, "compute mixed layers twice instead of keeping their values: slower, far less memory"),
+    ROW(remat, LODE_OPT_ENUM, "none", 0, 0, LODE_REMAT_WORDS, "layer: compute each layer again in backward instead of keeping its values: slower, far less memory"),
     ROW(eval_every, LODE_OPT_INT, "1", 0, 1e6, "epochs", "between evaluations; 0: only at the end"),
     ROW(eval_split, LODE_OPT_STRING, "valid", 0, 0, NULL, "split to evaluate on, passed over when it is empty"),
     ROW(eval_batch, LODE_OPT_INT, "0", 0, 1e6, "images", "0: as batch"),

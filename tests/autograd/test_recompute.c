@@ -145,6 +145,77 @@ static void test_eval_and_trace(void **state) {
     }
 }
 
+/* ---- sums of branches ---- */
+enum { N_BRANCHES = 5 };
+
+/* Branch 1 hands x through, branch 2 is absent, the others are layers. */
+static lode_var *sum_branch(lode_tape *t, void *ctx, int k, lode_var *const *x, int n_x) {
+    net *m = ctx;
+    lode_var *in[2] = {x[0], NULL};
+    (void)n_x;
+    if (k == 1) return x[0];
+    return k == 2 ? NULL : layer_body(t, &m->layer[k], in, 2);
+}
+static lode_var *sum_join(lode_tape *t, void *ctx, lode_var *const *o, lode_var *const *x,
+                          int n_x) {
+    lode_var *y = x[1];
+    (void)ctx;
+    (void)n_x;
+    for (int k = 0; k < N_BRANCHES; k++)
+        if (o[k] != NULL) y = t_add(t, y, o[k]);
+    return y;
+}
+static const lode_branches sum_branches = {N_BRANCHES, sum_branch, sum_join};
+
+static lode_var *sum_run(net *m, lode_tape *t, bool region, lode_tensor *zero) {
+    lode_var *in[2] = {lode_tape_leaf(t, m->x, &m->dx), lode_tape_constant(t, zero)};
+    lode_var *o[N_BRANCHES];
+    if (region) return lode_recompute_sum(t, &sum_branches, m, in, 2);
+    for (int k = 0; k < N_BRANCHES; k++) o[k] = sum_branch(t, m, k, in, 2);
+    return sum_join(t, m, o, in, 2);
+}
+
+static void test_sum(void **state) {
+    (void)state;
+    lode_tape *t = new_tape(LODE_TRAIN);
+    net m[2] = {{.regions = false}, {.regions = false}};
+    lode_tensor *zero = NULL;
+    lode_shape s = LODE_SHAPE(N);
+    int64_t peak[2];
+    assert_ok(lode_tensor_zeros(NULL, LODE_F32, &s, LODE_CONTIGUOUS, &zero));
+    for (int i = 0; i < 2; i++) {
+        assert_ok(net_init(&m[i], N));
+        for (int again = 0; again < 2; again++) { /* the gradients are there the second time */
+            lode_tape_reset(t);
+            lode_tape_set_step(t, 9, 4);
+            lode_device_reset_peak(lode_cpu_device());
+            int64_t before = lode_device_get_stats(lode_cpu_device()).bytes_in_use;
+            lode_var *y = sum_run(&m[i], t, i == 1, zero);
+            assert_ok(lode_backward(t, t_sum(t, t_mul(t, y, y)), 1));
+            peak[i] = lode_device_get_stats(lode_cpu_device()).peak_bytes - before;
+        }
+        /* forward and, with the region, one replay of each, twice */
+        assert_int_equal(m[i].n_runs, 2 * 3 * (i + 1));
+    }
+    assert_true(lode_tensor_equal_bits(m[0].dx, m[1].dx));
+    for (int k = 0; k < N_BRANCHES; k++) {
+        assert_true((m[0].layer[k].dw == NULL) == (k == 1 || k == 2));
+        if (m[0].layer[k].dw == NULL) continue;
+        assert_true(lode_tensor_equal_bits(m[0].layer[k].dw, m[1].layer[k].dw));
+        assert_true(lode_at(m[1].layer[k].runs, 0) == 2); /* once a step */
+    }
+    assert_true(peak[1] + 2 * VECTOR < peak[0]);
+    lode_tape_reset(t);
+    const lode_branches none = {0, sum_branch, sum_join};
+    lode_var *x = lode_tape_leaf(t, m[0].x, NULL);
+    assert_null(lode_recompute_sum(t, &none, &m[0], &x, 1));
+    assert_fails(lode_tape_status(t), LODE_ERR_INVALID, "0 branches");
+    assert_null(lode_tape_allocate(t, 16));
+    lode_tape_destroy(t);
+    lode_tensor_release(zero);
+    for (int i = 0; i < 2; i++) net_deinit(&m[i]);
+}
+
 /* ---- less memory ---- */
 /* Peak of a step above what is there before and after it; parameter gradients are there. */
 static int64_t peak_of(net *m, lode_tape *t) {
@@ -369,9 +440,10 @@ static void test_refusals(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_same_bits), cmocka_unit_test(test_eval_and_trace),
-        cmocka_unit_test(test_memory),    cmocka_unit_test(test_steady),
-        cmocka_unit_test(test_no_memory), cmocka_unit_test(test_odd_regions),
-        cmocka_unit_test(test_retain),    cmocka_unit_test(test_refusals)};
+        cmocka_unit_test(test_same_bits),   cmocka_unit_test(test_eval_and_trace),
+        cmocka_unit_test(test_sum),         cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_steady),      cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_odd_regions), cmocka_unit_test(test_retain),
+        cmocka_unit_test(test_refusals)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -10,6 +10,7 @@ typedef struct mixture {
     lode_tensor *x;
     lode_tensor *w[LODE_MAX_DECISIONS], *w_grad[LODE_MAX_DECISIONS]; /* [K] or [N,K] */
     lode_forward_options options;
+    uint64_t active; /* options that run at every decision, as far as it has them; 0: all */
 } mixture;
 
 enum { BATCH = 3 };
@@ -56,7 +57,8 @@ static double mixture_loss(mixture *m, bool backward) {
     assert_ok(lode_tensor_zeros(lode_cpu_device(), LODE_S64, &shape, LODE_CONTIGUOUS, &labels));
     for (int i = 0; i < BATCH; i++) lode_put(labels, i, i);
     for (int d = 0; d < lode_space_n_decisions(m->space); d++) {
-        choice[d].active = ((uint64_t)1 << lode_space_decision(m->space, d)->n_options) - 1;
+        uint64_t options = (UINT64_C(1) << lode_space_decision(m->space, d)->n_options) - 1;
+        choice[d].active = (m->active & options) != 0 ? m->active & options : options;
         choice[d].weights = lode_tape_leaf(t, m->w[d], &m->w_grad[d]);
     }
     lode_var *y =
@@ -123,31 +125,66 @@ static void test_gradients(void **state) {
     }
 }
 
-/* Rematerialised mixtures: the same loss and the same gradients, bit for bit; also with drop-path,
-   whose masks are drawn again. Running statistics move once. */
-static void test_recompute(void **state) {
+static void check_same_gradients(const mixture *a, const mixture *b) {
+    for (int k = 0; k < lode_supernet_n_parameters(a->net); k++) {
+        lode_parameter *p = lode_supernet_parameter(a->net, k);
+        lode_parameter *q = lode_supernet_parameter(b->net, k);
+        assert_true((p->grad == NULL) == (q->grad == NULL));
+        if (p->grad != NULL && !lode_tensor_equal_bits(p->grad, q->grad)) fail_msg("%s", p->name);
+        assert_true(lode_tensor_equal_bits(p->value, q->value));
+    }
+    for (int d = 0; d < lode_space_n_decisions(a->space); d++) {
+        assert_true((a->w_grad[d] == NULL) == (b->w_grad[d] == NULL));
+        if (a->w_grad[d] != NULL) assert_true(lode_tensor_equal_bits(a->w_grad[d], b->w_grad[d]));
+    }
+}
+
+/* Rematerialised layers: the same loss and the same gradients, bit for bit, with weights per batch
+   and per sample, all candidates, some or one; also with drop-path, whose masks are drawn again.
+   Running statistics move once. */
+static void test_remat(void **state) {
     (void)state;
     const char *texts[] = {TINY_CHAIN, TINY_CELLS};
-    for (int i = 0; i < 2; i++) {
+    const uint64_t active[] = {~UINT64_C(0), 6, 11, 0};
+    for (int i = 0; i < 16; i++) {
         mixture a, b;
-        mixture_open(&a, texts[i], true);
-        mixture_open(&b, texts[i], true);
+        mixture_open(&a, texts[i & 1], (i & 2) != 0);
+        mixture_open(&b, texts[i & 1], (i & 2) != 0);
         a.options = b.options = (lode_forward_options){.bn = LODE_BN_TRAIN, .drop_path = 0.3};
-        b.options.recompute = true;
+        b.options.remat = LODE_REMAT_LAYER;
+        a.active = b.active = active[i / 4];
         double loss = mixture_loss(&a, true);
         assert_true(mixture_loss(&b, true) == loss);
-        for (int k = 0; k < lode_supernet_n_parameters(a.net); k++) {
-            lode_parameter *p = lode_supernet_parameter(a.net, k);
-            lode_parameter *q = lode_supernet_parameter(b.net, k);
-            assert_true((p->grad == NULL) == (q->grad == NULL));
-            if (p->grad != NULL) assert_true(lode_tensor_equal_bits(p->grad, q->grad));
-            assert_true(lode_tensor_equal_bits(p->value, q->value));
-        }
-        for (int d = 0; d < lode_space_n_decisions(a.space); d++)
-            assert_true(lode_tensor_equal_bits(a.w_grad[d], b.w_grad[d]));
+        check_same_gradients(&a, &b);
         mixture_close(&a);
         mixture_close(&b);
     }
+}
+
+/* With everything kept, the most in use grows with the candidates; with remat, it is about one
+   candidate's, whatever their number. */
+static int64_t mixture_peak(lode_remat remat, uint64_t active) {
+    mixture m;
+    mixture_open(&m, TINY_CHAIN, false);
+    m.options = (lode_forward_options){.bn = LODE_BN_TRAIN, .remat = remat};
+    m.active = active;
+    mixture_loss(&m, true); /* gradients of the parameters are there */
+    int64_t before = lode_device_get_stats(lode_cpu_device()).bytes_in_use;
+    lode_device_reset_peak(lode_cpu_device());
+    mixture_loss(&m, true);
+    int64_t peak = lode_device_get_stats(lode_cpu_device()).peak_bytes - before;
+    mixture_close(&m);
+    return peak;
+}
+
+static void test_remat_memory(void **state) {
+    (void)state;
+    int64_t all = mixture_peak(LODE_REMAT_NONE, 7), one = mixture_peak(LODE_REMAT_NONE, 1);
+    int64_t remat_all = mixture_peak(LODE_REMAT_LAYER, 7);
+    int64_t remat_one = mixture_peak(LODE_REMAT_LAYER, 1);
+    assert_true(2 * remat_all < all);
+    assert_true(remat_one < one);
+    assert_true(remat_all < one + one / 3);
 }
 
 /* A single path leaves the other candidates without gradients: absent, not zero. */
@@ -345,9 +382,7 @@ static void test_no_memory(void **state) {
     (void)state;
     mixture m;
     mixture_open(&m, TINY_CHAIN, false);
-    m.options.recompute = true;
-    mixture_loss(&m, true); /* regions are kept by the network */
-    mixture_clear(&m);
+    m.options.remat = LODE_REMAT_LAYER;
     lode_device_empty_cache(lode_cpu_device());
     int64_t before = lode_memory_get_stats().n_blocks;
     int failures = 0;
@@ -384,10 +419,10 @@ static void test_no_memory(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_gradients),        cmocka_unit_test(test_recompute),
-        cmocka_unit_test(test_absent_gradients), cmocka_unit_test(test_drop_path),
-        cmocka_unit_test(test_calibrate),        cmocka_unit_test(test_calibrated_logits),
-        cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_gradients),         cmocka_unit_test(test_remat),
+        cmocka_unit_test(test_remat_memory),      cmocka_unit_test(test_absent_gradients),
+        cmocka_unit_test(test_drop_path),         cmocka_unit_test(test_calibrate),
+        cmocka_unit_test(test_calibrated_logits), cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests_name("supernet/supernet_train", tests, NULL, NULL);
 }

@@ -110,7 +110,7 @@ static void stopped_equals_never_stopped(void **state) {
          "{}", "k3,k5"},
         {"{epochs: 3, optimizer: adamw, lr: 0.01, strategy: single_path, clip: 5}", "{}", NULL},
         {"{epochs: 3, lr: 0.05}", "{warmup: 1, noise: sample, sample: soft}", NULL},
-        {"{epochs: 2, optimizer: rmsprop, lr: 0.001, recompute: true}",
+        {"{epochs: 2, optimizer: rmsprop, lr: 0.001, remat: layer}",
          "{warmup: 0, noise: batch, sample: hard, turns: alternate, every: 2}", NULL},
     };
     (void)state;
