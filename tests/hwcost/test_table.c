@@ -172,7 +172,7 @@ static void subnets_and_their_drift(void **state) {
     lode_summary time[2];
     double drift = 0;
     static const char *const text[2] = {"k3_e1,k3_e1,k3_e1,k3_e1,k3_e1,k3_e1,k3_e1",
-                                        "k5_e6,k5_e6,k5_e6,k5_e6,k5_e6,k5_e6,k5_e6"};
+                                        "k3_e6,k3_e6,k3_e6,k3_e6,k3_e6,k3_e6,k3_e6"};
     lode_space_options so = {.name = "fbnet-fashion"};
     lode_profile_options o = {.batch = 8, .warmup = 1, .rounds = 3, .seed = 1};
     assert_ok(lode_space_load(&so, &space));
