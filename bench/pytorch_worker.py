@@ -28,9 +28,12 @@ def load(job):
     return Network(space)
 
 
-def optimizer(parameters, **kind):
-    """Fused kernels where this version has them for the CPU."""
+def optimizer(parameters, fused, **kind):
+    """Fused kernels where this version has them for the CPU, and where every step reaches every
+    parameter: they take no gradient that is missing."""
     cls = torch.optim.SGD if "momentum" in kind else torch.optim.Adam
+    if not fused:
+        return cls(parameters, **kind)
     try:
         return cls(parameters, fused=True, **kind)
     except (RuntimeError, TypeError, ValueError):
@@ -52,11 +55,12 @@ class Training:
         self.net = space.path(space.parse(job["arch"] or "")) if self.fixed else space
         self.net.to(memory_format=layout)
         self.alphas = [torch.nn.Parameter(torch.zeros(len(k))) for k in self.names]
-        self.weights_optimizer = optimizer(self.net.parameters(), lr=0.01, momentum=0.9,
-                                           weight_decay=1e-4)
         self.gumbel = job["strategy"] == "gumbel"
+        every = self.fixed or job["sample"] == "soft"
+        self.weights_optimizer = optimizer(self.net.parameters(), every, lr=0.01, momentum=0.9,
+                                           weight_decay=1e-4)
         if self.gumbel:
-            self.arch_optimizer = optimizer(self.alphas, lr=0.01, betas=(0.9, 0.999),
+            self.arch_optimizer = optimizer(self.alphas, every, lr=0.01, betas=(0.9, 0.999),
                                             weight_decay=5e-4)
         self.run = self.net
         self.n = 0
@@ -82,10 +86,16 @@ class Training:
             for k in range(max(len(n) for n in self.names)):
                 chosen = [k % len(n) for n in self.names]
                 logits = self.net(self.x[0], *self.mixing(turn, chosen))
-                F.cross_entropy(logits, self.y[0]).backward()
+                self.backward(F.cross_entropy(logits, self.y[0]))
                 if self.gumbel and self.job["sample"] == "soft":
                     break  # it ran them all
         self.net.zero_grad()
+
+    @staticmethod
+    def backward(loss):
+        """A path may not reach the output: then an architecture step has no gradient."""
+        if loss.requires_grad:
+            loss.backward()
 
     def freeze(self, turn):
         for p in self.net.parameters():
@@ -119,7 +129,7 @@ class Training:
         opt.zero_grad(set_to_none=True)
         logits = self.run(x) if self.fixed else self.net(x, *self.mixing(turn, chosen))
         loss = F.cross_entropy(logits, y)
-        loss.backward()
+        self.backward(loss)
         opt.step()
         if not loss.item() < 1e9:
             raise RuntimeError("the loss is not finite")
