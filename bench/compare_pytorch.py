@@ -56,9 +56,9 @@ def all_rows():
     for side in (32, 16, 8):
         rows.append(row(f"mixture-{side}", f"mixture of 9 MBConv candidates, {side}x{side}",
                         f"mbconv-{side}", 64, "gumbel", sample="soft", steps=5, goal=3))
-    recompute = {"lode": [], "lode, recomputed": ["--set", "supernet.recompute=true"]}
+    remat = {"lode": [], "lode, remat: layer": ["--set", "supernet.remat=layer"]}
     rows.append(row("fbnet-cifar", "supernet fbnet-cifar, soft mixture", "fbnet-cifar", 64, "gumbel",
-                    sample="soft", steps=2, goal=3, memory_goal=4, variants=recompute))
+                    sample="soft", steps=2, goal=3, memory_goal=4, variants=remat))
     rows.append(row("nasbench-macro", "supernet nasbench-macro, single path", "nasbench-macro", 128,
                     "single_path", steps=12, goal=2, memory_goal=2))
     rows.append(row("nasbench201", "supernet nasbench201, one path (GDAS)", "nasbench201", 64,

@@ -1,5 +1,6 @@
 /* verb_bench_memory.c: `lode bench memory`: what a training step holds, phase by phase, and how
-   often it asks for memory. Supernets are measured twice, with mixtures kept and recomputed. */
+   often it asks for memory. Measured twice: as it is, and with layers computed again in backward.
+ */
 #include "core/memory.h"
 #include "core/parallel.h"
 #include "core/platform.h"
@@ -16,7 +17,7 @@ static const cli_option memory_options[] = {
     {"batch", 0, "N", "images per step (default 64)"},
     {"steps", 0, "N", "steps of every turn, of which the worst is shown (default 2)"},
     {"warmup", 0, "N", "steps of every turn before, which fill the caches (default 2)"},
-    {"keep", 0, NULL, "with mixtures kept only, not recomputed too"},
+    {"no-remat", 0, NULL, "leave out the second measurement, with remat: layer"},
     BENCH_OPTION_PROVIDERS,
 };
 
@@ -62,35 +63,35 @@ static lode_status memory_step(bench_job *j, memory_turn turn[2]) {
 
 static double memory_mib(int64_t bytes) { return (double)bytes / (1 << 20); }
 
-static void memory_report(cli *c, const bench_job *j, const bench_request *r, const char *mixtures,
-                          lode_turn which, const memory_turn *t, json_t *list) {
+static void memory_report(cli *c, const bench_job *j, const bench_request *r, lode_turn which,
+                          const memory_turn *t, json_t *list) {
+    const lode_train_options *o = j->fixed ? &j->recipe->train : &j->recipe->supernet;
+    const char *remat = o->remat == LODE_REMAT_NONE ? "none" : "layer";
     const char *what = r->arch ? r->arch : j->strategy_name;
-    cli_print(c, "%-16s %-12s %-8s %-10s %8.1f %8.1f %8.1f %8.1f %8.1f %6lld %6lld %7lld %5.2f\n",
-              lode_space_name(j->space), what, lode_turn_name(which), mixtures, memory_mib(t->idle),
+    cli_print(c, "%-16s %-12s %-8s %-6s %8.1f %8.1f %8.1f %8.1f %8.1f %6lld %6lld %7lld %5.2f\n",
+              lode_space_name(j->space), what, lode_turn_name(which), remat, memory_mib(t->idle),
               memory_mib(t->peak[BENCH_FORWARD]), memory_mib(t->kept),
               memory_mib(t->peak[BENCH_BACKWARD]), memory_mib(t->peak[BENCH_OTHER]),
               (long long)t->allocations, (long long)t->system_allocations,
               (long long)t->host_allocations, t->macs > 0 ? t->recomputed_macs / t->macs : 0);
     json_array_append_new(
         list,
-        json_pack(
-            "{s:s, s:s?, s:s, s:s, s:s, s:I, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, "
-            "s:I, s:I, s:f, s:f}",
-            "space", lode_space_name(j->space), "arch", r->arch, "strategy", j->strategy_name,
-            "turn", lode_turn_name(which), "mixtures", mixtures, "batch", (json_int_t)j->batch,
-            "threads", lode_get_threads(), "idle_bytes", (json_int_t)t->idle, "peak_forward_bytes",
-            (json_int_t)t->peak[BENCH_FORWARD], "kept_bytes", (json_int_t)t->kept,
-            "peak_backward_bytes", (json_int_t)t->peak[BENCH_BACKWARD], "peak_optimizer_bytes",
-            (json_int_t)t->peak[BENCH_OTHER], "peak_tensor_bytes", (json_int_t)memory_turn_peak(t),
-            "calls", (json_int_t)t->calls, "allocations", (json_int_t)t->allocations,
-            "system_allocations", (json_int_t)t->system_allocations, "host_allocations",
-            (json_int_t)t->host_allocations, "macs", t->macs, "recomputed_macs",
-            t->recomputed_macs));
+        json_pack("{s:s, s:s?, s:s, s:s, s:s, s:I, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, "
+                  "s:I, s:I, s:f, s:f}",
+                  "space", lode_space_name(j->space), "arch", r->arch, "strategy", j->strategy_name,
+                  "turn", lode_turn_name(which), "remat", remat, "batch", (json_int_t)j->batch,
+                  "threads", lode_get_threads(), "idle_bytes", (json_int_t)t->idle,
+                  "peak_forward_bytes", (json_int_t)t->peak[BENCH_FORWARD], "kept_bytes",
+                  (json_int_t)t->kept, "peak_backward_bytes", (json_int_t)t->peak[BENCH_BACKWARD],
+                  "peak_optimizer_bytes", (json_int_t)t->peak[BENCH_OTHER], "peak_tensor_bytes",
+                  (json_int_t)memory_turn_peak(t), "calls", (json_int_t)t->calls, "allocations",
+                  (json_int_t)t->allocations, "system_allocations",
+                  (json_int_t)t->system_allocations, "host_allocations",
+                  (json_int_t)t->host_allocations, "macs", t->macs, "recomputed_macs",
+                  t->recomputed_macs));
 }
 
-/* *mixes: the strategy runs mixtures of options. */
-static lode_status memory_measure(cli *c, const bench_request *r, const char *mixtures,
-                                  json_t *list, bool *mixes) {
+static lode_status memory_measure(cli *c, const bench_request *r, const char *remat, json_t *list) {
     bench_job j;
     memory_turn turn[2] = {{.n = 0}, {.n = 0}};
     int64_t steps = 2, warmup = 2;
@@ -98,8 +99,7 @@ static lode_status memory_measure(cli *c, const bench_request *r, const char *mi
     LODE_TRY(cli_get_int(c, "steps", 2, 1, 1000000, &steps));
     LODE_TRY(cli_get_int(c, "warmup", 2, 0, 1000000, &warmup));
     LODE_TRY(bench_job_open(r, &j));
-    *mixes = j.strategy && lode_strategy_n_parameters(j.strategy) > 0;
-    int turns = *mixes ? 2 : 1;
+    int turns = j.strategy && lode_strategy_n_parameters(j.strategy) > 0 ? 2 : 1;
     for (int64_t i = 0; i < turns * (warmup + steps); i++) {
         if (lode_progress_should_stop(cli_progress(c)))
             LODE_GOTO(LODE_FAIL(LODE_ERR_STOPPED, "measuring stopped on request"));
@@ -107,30 +107,24 @@ static lode_status memory_measure(cli *c, const bench_request *r, const char *mi
         LODE_GOTO(memory_step(&j, turn));
     }
     for (int k = 0; k < 2; k++)
-        if (turn[k].n > 0)
-            memory_report(c, &j, r, *mixes ? mixtures : "none", (lode_turn)k, &turn[k], list);
+        if (turn[k].n > 0) memory_report(c, &j, r, (lode_turn)k, &turn[k], list);
 done:
     bench_job_close(&j);
     return status;
 }
 
-/* Mixtures kept, then recomputed. A strategy that runs one path alone has none. */
-static lode_status memory_both(cli *c, bench_request *r, json_t *list) {
-    const char *set[CLI_MAX_LIST * 8];
-    const char *const *given = r->set;
-    int n = r->n_set;
-    bool mixes = false;
-    LODE_TRY(memory_measure(c, r, "kept", list, &mixes));
-    if (!mixes || cli_flag(c, "keep")) return LODE_OK;
-    if (n + 1 > (int)(sizeof set / sizeof *set)) return cli_usage_error(c, "too many --set");
-    for (int i = 0; i < n; i++) set[i + 1] = given[i];
-    set[0] = "supernet.recompute=true";
-    r->set = set;
-    r->n_set = n + 1;
-    lode_status status = memory_measure(c, r, "recomputed", list, &mixes);
-    r->set = given;
-    r->n_set = n;
-    return status;
+/* As the user wants it, then with remat: layer (which the user's own --set may override). */
+static lode_status memory_both(cli *c, const bench_request *r, json_t *list) {
+    enum { MOST = 64 };
+    const char *set[MOST] = {"supernet.remat=layer", "train.remat=layer"};
+    bench_request again = *r;
+    LODE_TRY(memory_measure(c, r, list));
+    if (cli_flag(c, "no-remat")) return LODE_OK;
+    if (r->n_set + 2 > MOST) return cli_usage_error(c, "more than %d --set", MOST - 2);
+    for (int i = 0; i < r->n_set; i++) set[i + 2] = r->set[i];
+    again.set = set;
+    again.n_set = r->n_set + 2;
+    return memory_measure(c, &again, list);
 }
 
 static lode_status memory_run(cli *c) {
@@ -146,11 +140,11 @@ static lode_status memory_run(cli *c) {
     r.arch = cli_get(c, "arch", NULL);
     r.strategy = cli_get(c, "strategy", NULL);
     r.metered = true;
-    cli_print(c, "%-49s %8s %8s %8s %8s %8s %21s %5s\n", "MiB of tensors", "between", "forward",
+    cli_print(c, "%-45s %8s %8s %8s %8s %8s %21s %5s\n", "MiB of tensors", "between", "forward",
               "kept for", "backward", "optim.", "allocations", "again");
-    cli_print(c, "%-16s %-12s %-8s %-10s %8s %8s %8s %8s %8s %6s %6s %7s %5s\n", "space",
-              "strategy", "turn", "mixtures", "steps", "peak", "backward", "peak", "peak", "all",
-              "system", "host", "MACs");
+    cli_print(c, "%-16s %-12s %-8s %-6s %8s %8s %8s %8s %8s %6s %6s %7s %5s\n", "space", "strategy",
+              "turn", "remat", "steps", "peak", "backward", "peak", "peak", "all", "system", "host",
+              "MACs");
     for (int i = 0; i < n_space; i++) {
         r.space = space[i];
         LODE_TRY(memory_both(c, &r, list));
@@ -171,8 +165,8 @@ const cli_verb cli_verb_bench_memory = {
         "the most in use during forward, what is in use when backward begins, the most during "
         "backward and during the optimizer; how many blocks a step asked the device for, how many "
         "of those its cache could not serve (0 once warm), and how many host blocks it asked for; "
-        "and the MACs computed again in backward as a share of those of forward. Supernets with "
-        "mixtures are measured with supernet.recompute off and on.",
+        "and the MACs computed again in backward as a share of those of forward. Each network is "
+        "measured as it is and with remat: layer.",
     .options = memory_options,
     .n_options = (int)(sizeof memory_options / sizeof *memory_options),
     .run = memory_run,
