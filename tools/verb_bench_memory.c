@@ -91,7 +91,7 @@ static void memory_report(cli *c, const bench_job *j, const bench_request *r, lo
                   t->recomputed_macs));
 }
 
-static lode_status memory_measure(cli *c, const bench_request *r, const char *remat, json_t *list) {
+static lode_status memory_measure(cli *c, const bench_request *r, json_t *list) {
     bench_job j;
     memory_turn turn[2] = {{.n = 0}, {.n = 0}};
     int64_t steps = 2, warmup = 2;
