@@ -90,6 +90,14 @@ lode_status native_mixture_backward(const lode_op_call *c, const lode_tensor *dy
                                     lode_tensor *const *dx);
 size_t native_mixture_workspace(const lode_op_call *c, bool backward);
 
+/* native_mbconv.c, native_mbconv_backward.c */
+bool native_mbconv_supports(const lode_op_call *c);
+size_t native_mbconv_forward_workspace(const lode_op_call *c);
+size_t native_mbconv_workspace(const lode_op_call *c, bool backward);
+lode_status native_mbconv_forward(const lode_op_call *c);
+lode_status native_mbconv_backward(const lode_op_call *c, const lode_tensor *dy,
+                                   lode_tensor *const *dx);
+
 /* native_dropout.c */
 lode_status native_dropout_forward(const lode_op_call *c);
 lode_status native_dropout_backward(const lode_op_call *c, const lode_tensor *dy,

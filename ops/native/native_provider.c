@@ -14,6 +14,7 @@
 static const lode_kernel native_kernels[] = {
     KERNEL(conv2d,          native_depthwise_pays,           depthwise,       native_depthwise_workspace),
     KERNEL(batch_norm,      native_batch_norm_supports,      batch_norm,      native_batch_norm_workspace),
+    KERNEL(mbconv,          native_mbconv_supports,          mbconv,          native_mbconv_workspace),
     KERNEL(max_pool,        native_pool_supports,            max_pool,        native_pool_workspace),
     KERNEL(avg_pool,        native_pool_supports,            avg_pool,        native_pool_workspace),
     KERNEL(global_avg_pool, lode_native_f32,                 global_avg_pool, native_global_avg_pool_workspace),

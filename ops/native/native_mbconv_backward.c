@@ -1,0 +1,277 @@
+/* Backward of mbconv; native_mbconv.c tells the idea, and the names r, q, s. */
+#include "core/parallel.h"
+#include "ops/native/native_mbconv.h"
+#include "ops/native/pack.h"
+
+enum { MB_MIX_ROWS = 16, MB_BLOCKS = 1 };
+
+static void mb_put(lode_tensor *t, int64_t i, double v) {
+    if (t != NULL) ((float *)t->data)[i * t->stride[0]] = (float)v;
+}
+static lode_tensor *mb_norm_grad(const mb_job *j, int norm, int what) {
+    return j->grad[MBCONV_NORM + norm * MBCONV_NORM_INPUTS + what];
+}
+static float *mb_writable(const float *packed) {
+    union {
+        const float *from;
+        float *to;
+    } u = {packed};
+    return u.to;
+}
+
+/* ---- norm 3 ---- */
+
+static void mb_norm3_piece(void *ctx, int64_t piece, int64_t begin, int64_t end) {
+    const mb_job *j = ctx;
+    int64_t Q = j->d.OH * j->d.OW, O = j->d.O, at = begin * Q * O;
+    j->simd->norm_grad_sums((end - begin) * Q, O, j->z3 + at, j->dy + at, j->mean3,
+                            j->s1 + piece * O, j->s2 + piece * O);
+}
+
+/* dz3 = of_g dy + of_x (z3 - mean3) + rest */
+static void mb_norm3(mb_job *j) {
+    double n = (double)(j->d.N * j->d.OH * j->d.OW);
+    int64_t O = j->d.O;
+    for (int64_t i = 0; i < O; i++) j->mean3[i] = (float)mb_mean(j, 2, i);
+    lode_parallel_for(j->d.N, j->images, mb_norm3_piece, j);
+    for (int64_t i = 0; i < O; i++) {
+        double r = 0, q = 0, rstd = mb_rstd(j, 2, i), scale = mb_scale(j, 2, i);
+        for (int64_t p = 0; p < j->pieces; p++) {
+            r += j->s1[p * O + i];
+            q += j->s2[p * O + i];
+        }
+        mb_put(mb_norm_grad(j, 2, MBCONV_GAMMA), i, q * rstd);
+        mb_put(mb_norm_grad(j, 2, MBCONV_BETA), i, r);
+        j->of_g[i] = (float)scale;
+        j->of_x[i] = (float)(-scale * rstd * rstd * q / n);
+        j->rest[i] = (float)(-scale * r / n);
+    }
+}
+
+/* ---- first sweep: projection ---- */
+
+static void mb_project_piece(void *ctx, int64_t piece, int64_t begin, int64_t end) {
+    const mb_job *j = ctx;
+    int64_t Q = j->d.OH * j->d.OW, O = j->d.O, at = begin * Q * O;
+    double *sum = j->s1 + piece * j->wide, *sum_z = j->s2 + piece * j->wide;
+    float *dw = j->dw_project + piece * j->wide * O;
+    memset(sum, 0, (size_t)j->wide * sizeof *sum);
+    memset(sum_z, 0, (size_t)j->wide * sizeof *sum_z);
+    memset(dw, 0, (size_t)(j->wide * O) * sizeof *dw);
+    j->simd->norm_grad((end - begin) * Q, O, j->z3 + at, j->dy + at, j->mean3, j->of_g, j->of_x,
+                       j->rest, j->dz3 + at);
+    for (int64_t n = begin; n < end; n++)
+        j->simd->mb_project_backward(&j->m, &j->w, j->dz3 + n * Q * O, j->z2 + n * j->wide * Q, dw,
+                                     sum, sum_z, mb_scratch(j));
+}
+
+static void mb_norm2(mb_job *j) {
+    double n = (double)(j->d.N * j->d.OH * j->d.OW);
+    for (int64_t i = 0; i < j->wide; i++) {
+        bool used = i < j->d.M;
+        double r = 0, q = 0, rstd = used ? mb_rstd(j, 1, i) : 0;
+        double scale = used ? mb_scale(j, 1, i) : 0, mean = used ? mb_mean(j, 1, i) : 0;
+        for (int64_t p = 0; p < j->pieces; p++) {
+            r += j->s1[p * j->wide + i];
+            q += j->s2[p * j->wide + i];
+        }
+        double of_z = -scale * rstd * rstd * q / n;
+        mb_writable(j->w.of_g)[i] = (float)scale;
+        mb_writable(j->w.of_z)[i] = (float)of_z;
+        mb_writable(j->w.rest)[i] = (float)(-scale * r / n - of_z * mean);
+        if (!used) continue;
+        mb_put(mb_norm_grad(j, 1, MBCONV_GAMMA), i, q * rstd);
+        mb_put(mb_norm_grad(j, 1, MBCONV_BETA), i, r);
+    }
+}
+
+/* ---- second sweep: depthwise convolution and expansion ---- */
+
+static void mb_depthwise_piece(void *ctx, int64_t piece, int64_t begin, int64_t end) {
+    const mb_job *j = ctx;
+    int64_t P = j->d.H * j->d.W, Q = j->d.OH * j->d.OW, C = j->d.C, lanes = j->simd->lanes;
+    double *sum = j->s1 + piece * j->wide;
+    float *scratch = mb_scratch(j), *dw = j->dw_depthwise + piece * j->wide * j->taps;
+    float *xg = j->d.expands ? j->xg + piece * j->wide * C : NULL;
+    memset(sum, 0, (size_t)j->wide * sizeof *sum);
+    memset(dw, 0, (size_t)(j->wide * j->taps) * sizeof *dw);
+    if (xg != NULL) memset(xg, 0, (size_t)(j->wide * C) * sizeof *xg);
+    j->simd->mb_begin(&j->m, scratch);
+    for (int64_t n = begin; n < end; n++)
+        for (int64_t b = 0; b < j->m.blocks; b++)
+            j->simd->mb_backward(&j->m, &j->w, b, j->x + n * P * C, j->dz3 + n * Q * j->d.O,
+                                 j->z2 + (n * j->wide + b * lanes) * Q, dw + b * j->taps * lanes,
+                                 xg != NULL ? xg + b * C * lanes : NULL, sum + b * lanes,
+                                 j->dx != NULL ? j->dx + n * P * C : NULL, b > 0, scratch);
+}
+
+/* ---- weight gradients out of the pieces' partial sums ---- */
+
+/* Of channels of blocks begin .. end: partial [pieces][blocks][per][lanes] to out, element k of
+   channel i at i ld + k step. */
+static void mb_sum_weights(const mb_job *j, const float *partial, int64_t per, lode_tensor *out,
+                           int64_t ld, int64_t step, int64_t begin, int64_t end) {
+    int64_t lanes = j->simd->lanes;
+    if (out == NULL) return;
+    for (int64_t b = begin; b < end; b++)
+        for (int64_t k = 0; k < per; k++) {
+            const float *from = partial + (b * per + k) * lanes;
+            double sum[LODE_V_MAX] = {0};
+            for (int64_t p = 0; p < j->pieces; p++, from += j->wide * per)
+                for (int64_t l = 0; l < lanes; l++) sum[l] += (double)from[l];
+            for (int64_t l = 0; l < lanes && b * lanes + l < j->d.M; l++)
+                ((float *)out->data)[(b * lanes + l) * ld + k * step] = (float)sum[l];
+        }
+}
+
+static void mb_weights_piece(void *ctx, int64_t piece, int64_t begin, int64_t end) {
+    const mb_job *j = ctx;
+    (void)piece;
+    mb_sum_weights(j, j->dw_project, j->d.O, j->grad[MBCONV_PROJECT], 1, j->d.M, begin, end);
+    mb_sum_weights(j, j->dw_depthwise, j->taps, j->grad[MBCONV_DEPTHWISE], j->taps, 1, begin, end);
+}
+
+/* Norm 1's part: its gradients, the expansion's, and what dx is short of. */
+static void mb_norm1_blocks(void *ctx, int64_t piece, int64_t begin, int64_t end) {
+    const mb_job *j = ctx;
+    int64_t C = j->d.C, lanes = j->simd->lanes;
+    double n = (double)(j->d.N * j->d.H * j->d.W), *v = mb_work(j), *t = v + C;
+    const float *weights = j->c->x[MBCONV_EXPAND]->data;
+    lode_tensor *dw = j->grad[MBCONV_EXPAND];
+    (void)piece;
+    for (int64_t i = begin * lanes; i < end * lanes && i < j->d.M; i++) {
+        const float *w = weights + i * C, *from = j->xg + i / lanes * lanes * C + i % lanes;
+        double r = 0, q = 0, rstd = mb_rstd(j, 0, i), scale = mb_scale(j, 0, i);
+        for (int64_t p = 0; p < j->pieces; p++) r += j->s1[p * j->wide + i];
+        for (int64_t k = 0; k < C; k++) t[k] = -r * j->mean_x[k];
+        for (int64_t p = 0; p < j->pieces; p++, from += j->wide * C)
+            for (int64_t k = 0; k < C; k++) t[k] += (double)from[k * lanes];
+        for (int64_t k = 0; k < C; k++) q += (double)w[k] * t[k];
+        j->simd->mb_cov_times(C, j->cov, w, v);
+        double spread = q * rstd * rstd;
+        for (int64_t k = 0; k < C; k++) {
+            if (dw != NULL)
+                ((float *)dw->data)[i * C + k] = (float)(scale * (t[k] - spread * v[k]));
+            j->kappa_w[i * C + k] = (float)(-scale * spread / n * (double)w[k]);
+        }
+        mb_put(mb_norm_grad(j, 0, MBCONV_GAMMA), i, q * rstd);
+        mb_put(mb_norm_grad(j, 0, MBCONV_BETA), i, r);
+        j->r1[i] = scale * r / n;
+    }
+}
+
+static void mb_mix_piece(void *ctx, int64_t piece, int64_t begin, int64_t end) {
+    const mb_job *j = ctx;
+    const float *w = j->c->x[MBCONV_EXPAND]->data;
+    (void)piece;
+    j->simd->gemm(end - begin, j->d.C, j->d.M, w + begin, 1, j->d.C, j->packed, j->d.M,
+                  j->mix + begin * j->m.in_wide, j->m.in_wide, false);
+}
+
+static void mb_affine_piece(void *ctx, int64_t piece, int64_t begin, int64_t end) {
+    const mb_job *j = ctx;
+    int64_t C = j->d.C, P = j->d.H * j->d.W, at = begin * P * C;
+    (void)piece;
+    j->simd->mb_affine((end - begin) * P, C, j->x + at, j->mix, j->offset,
+                       j->add_dy ? j->dy + at : NULL, j->dx + at);
+}
+
+/* dx += x mix + offset: the part of dx that goes through the statistics of norm 1. */
+static void mb_norm1_dx(mb_job *j) {
+    int64_t C = j->d.C, M = j->d.M, wide = j->m.in_wide;
+    const float *w = j->c->x[MBCONV_EXPAND]->data;
+    memset(j->mix, 0, (size_t)(C * wide) * sizeof *j->mix);
+    memset(j->offset, 0, (size_t)wide * sizeof *j->offset);
+    j->simd->gemm_pack(M, C, j->kappa_w, C, 1, j->packed, 0, M);
+    lode_parallel_for(C, MB_MIX_ROWS, mb_mix_piece, j);
+    double *sum = j->work;
+    for (int64_t k = 0; k < C; k++) sum[k] = 0;
+    for (int64_t i = 0; i < M; i++)
+        for (int64_t k = 0; k < C; k++) sum[k] -= j->r1[i] * (double)w[i * C + k];
+    for (int64_t i = 0; i < C; i++)
+        for (int64_t k = 0; k < C; k++) sum[k] -= j->mean_x[i] * (double)j->mix[i * wide + k];
+    for (int64_t k = 0; k < C; k++) j->offset[k] = (float)sum[k];
+    lode_parallel_for(j->d.N, j->images, mb_affine_piece, j);
+}
+
+static void mb_add_piece(void *ctx, int64_t piece, int64_t begin, int64_t end) {
+    const mb_job *j = ctx;
+    int64_t image = j->d.C * j->d.H * j->d.W;
+    (void)piece;
+    for (int64_t i = begin * image; i < end * image; i++) j->dx[i] += j->dy[i];
+}
+
+/* ---- the whole ---- */
+
+static void mb_take_backward(mb_job *j, workspace *ws) {
+    const mbconv_dims *d = &j->d;
+    size_t rows = (size_t)(d->N * d->OH * d->OW), wide = (size_t)j->wide, C = (size_t)d->C;
+    size_t pieces = (size_t)j->pieces, panel = (size_t)j->simd->gemm_panel();
+    mb_take(j, ws);
+    j->dz3 = workspace_floats(ws, rows * (size_t)d->O);
+    j->dw_project = workspace_floats(ws, pieces * wide * (size_t)d->O);
+    j->dw_depthwise = workspace_floats(ws, pieces * wide * (size_t)j->taps);
+    if (!d->expands) return;
+    j->xg = workspace_floats(ws, pieces * wide * C);
+    j->kappa_w = workspace_floats(ws, wide * C);
+    j->packed = workspace_floats(ws, (size_t)d->M * ((C + panel - 1) / panel * panel));
+    j->mix = workspace_floats(ws, C * (size_t)j->m.in_wide);
+    j->offset = workspace_floats(ws, (size_t)j->m.in_wide);
+    j->r1 = workspace_take(ws, wide * sizeof(double));
+}
+
+size_t native_mbconv_workspace(const lode_op_call *c, bool backward) {
+    if (!backward) return native_mbconv_forward_workspace(c);
+    mb_job j = mb_job_of(c);
+    workspace ws = {NULL, 0};
+    mb_take_backward(&j, &ws);
+    workspace_floats(&ws, lode_pack_count(c->x[MBCONV_X])); /* copies of x, dx, dy, if need be */
+    workspace_floats(&ws, lode_pack_count(c->x[MBCONV_X]));
+    workspace_floats(&ws, lode_pack_count(c->y));
+    return ws.used;
+}
+
+static const float *mb_image(workspace *ws, const lode_tensor *t) {
+    if (lode_is_packed(t, LODE_CHANNELS_LAST)) return t->data;
+    float *copy = workspace_floats(ws, lode_pack_count(t));
+    lode_pack(t, LODE_CHANNELS_LAST, copy);
+    return copy;
+}
+
+lode_status native_mbconv_backward(const lode_op_call *c, const lode_tensor *dy,
+                                   lode_tensor *const *dx) {
+    mb_job j = mb_job_of(c);
+    workspace ws = {c->workspace, 0};
+    lode_tensor *to = dx[MBCONV_X];
+    for (int i = MBCONV_DEPTHWISE; i <= MBCONV_EXPAND; i++)
+        if (dx[i] != NULL && !lode_is_packed(dx[i], LODE_CONTIGUOUS))
+            return c->op->reference.backward(c, dy, dx);
+    mb_take_backward(&j, &ws);
+    mb_bind(&j);
+    j.grad = dx;
+    j.x = mb_image(&ws, c->x[MBCONV_X]);
+    j.dy = mb_image(&ws, dy);
+    bool unpack = to != NULL && !lode_is_packed(to, LODE_CHANNELS_LAST);
+    if (to != NULL) j.dx = unpack ? workspace_floats(&ws, lode_pack_count(to)) : to->data;
+    j.add_dy = j.p->residual;
+    mb_norm3(&j);
+    mb_pack_project(&j);
+    mb_pack_depthwise(&j);
+    if (j.d.expands) mb_pack_expand(&j, 0, j.m.blocks);
+    lode_parallel_for(j.d.N, j.images, mb_project_piece, &j);
+    mb_norm2(&j);
+    lode_parallel_for(j.d.N, j.images, mb_depthwise_piece, &j);
+    lode_parallel_for(j.m.blocks, MB_BLOCKS, mb_weights_piece, &j);
+    if (j.d.expands) {
+        lode_parallel_for(j.m.blocks, MB_BLOCKS, mb_norm1_blocks, &j);
+        if (j.dx != NULL) mb_norm1_dx(&j);
+    } else if (j.dx != NULL && j.add_dy) {
+        lode_parallel_for(j.d.N, j.images, mb_add_piece, &j);
+    }
+    for (int norm = 0; norm < 3; norm++) /* running statistics are given: 0 */
+        for (int what = MBCONV_MEAN; what <= MBCONV_VAR; what++)
+            if (mb_norm_grad(&j, norm, what) != NULL)
+                LODE_TRY(lode_tensor_fill(mb_norm_grad(&j, norm, what), 0));
+    if (unpack) lode_unpack(j.dx, LODE_CHANNELS_LAST, to);
+    return LODE_OK;
+}
