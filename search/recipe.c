@@ -41,6 +41,12 @@ static const lode_option cost_rows[] = {
 static const lode_option_table cost_table = {"cost", cost_rows,
                                              (int)(sizeof cost_rows / sizeof *cost_rows)};
 
+static const lode_option engine_rows[] = {
+    {"fuse", LODE_OPT_BOOL, offsetof(lode_engine_options, fuse), "true", 0, 0, NULL,
+     "train inverted residuals as one operator each; false: as their parts, for comparison"},
+};
+static const lode_option_table engine_table = {"engine", engine_rows, 1};
+
 static const lode_option search_rows[] = {
     {"supernet", LODE_OPT_BOOL, offsetof(lode_search_options, supernet), "true", 0, 0, NULL,
      "train a supernet first, by sections supernet and arch"},
@@ -120,6 +126,8 @@ static lode_status recipe_read(lode_recipe *r) {
     LODE_TRY(lode_config_read(r->config, &cost_table, &r->cost));
     LODE_TRY(lode_config_read(r->config, &lode_profile_option_table, &r->build));
     LODE_TRY(lode_config_read(r->config, &search_table, &r->search));
+    LODE_TRY(lode_config_read(r->config, &engine_table, &r->engine));
+    r->supernet.unfused = r->train.unfused = !r->engine.fuse;
     LODE_TRY(recipe_read_strategy(r));
     LODE_TRY(recipe_read_searcher(r));
     LODE_TRY(lode_config_finish(r->config));
@@ -166,6 +174,7 @@ const lode_option_table *const *lode_recipe_tables(void) {
                                             &cost_table,
                                             &lode_profile_option_table,
                                             &search_table,
+                                            &engine_table,
                                             &output_table};
     int n = 0, n_strategies = 0;
     for (size_t i = 0; i < sizeof own / sizeof *own; i++) tables[n++] = own[i];

@@ -2,8 +2,8 @@
 
    Sections: top level (seed, threads, providers), data, space, supernet (how the supernet is
    trained), train (how final networks are trained), arch (the strategy's own options), cost,
-   search, output. Every key is described by the option table of the module that reads it; unknown
-   keys are errors with line and nearest name. */
+   search, engine, output. Every key is described by the option table of the module that reads it;
+   unknown keys are errors with line and nearest name. */
 #ifndef LODE_SEARCH_RECIPE_H
 #define LODE_SEARCH_RECIPE_H
 #include "data/data.h"
@@ -23,6 +23,10 @@ typedef struct lode_cost_options {
     lode_string_list in_loss; /* costs the strategy's loss sees */
     lode_string_list models;  /* specs of lode_cost_open, beside latency_ms, macs and params */
 } lode_cost_options;
+
+typedef struct lode_engine_options {
+    bool fuse; /* training runs inverted residuals as one operator */
+} lode_engine_options;
 
 typedef struct lode_search_options {
     bool supernet; /* train one first */
@@ -52,6 +56,7 @@ typedef struct lode_recipe {
     lode_cost_options cost;
     lode_profile_options build;
     lode_search_options search;
+    lode_engine_options engine; /* supernet and train heed it */
     const lode_searcher *searcher;
     void *searcher_options;
     const char *output; /* directory, may be NULL */

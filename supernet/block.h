@@ -65,10 +65,22 @@ LODE_API lode_var *lode_pass_act(lode_pass *p, lode_act act, lode_var *x);
 /* The three in a row, in a scope of their own: `name`.weight, `name`.bn.gamma, ... */
 LODE_API lode_var *lode_pass_conv_bn_act(lode_pass *p, const char *name, lode_var *x,
                                          lode_conv_spec s, lode_act act);
+/* Expand, depthwise and project as one operator, where the pass allows that (the tape trains, norms
+   use the batch's statistics): takes the parameters of three lode_pass_conv_bn_act of these names,
+   the first only when `expands`. */
+typedef struct lode_mbconv_spec {
+    int64_t hidden, out, kernel, stride;
+    lode_act act;
+    bool expands, residual; /* residual: x is added */
+} lode_mbconv_spec;
+LODE_API bool lode_pass_fuses(const lode_pass *p);
+LODE_API lode_var *lode_pass_mbconv(lode_pass *p, const char *const names[3], lode_var *x,
+                                    lode_mbconv_spec s);
 /* x [N,I] to [N,outputs]: `name`.weight, `name`.bias. */
 LODE_API lode_var *lode_pass_linear(lode_pass *p, const char *name, lode_var *x, int64_t outputs);
 /* Drops the branch per sample with the pass's drop-path probability (training only). */
 LODE_API lode_var *lode_pass_drop_path(lode_pass *p, lode_var *x);
+LODE_API bool lode_pass_drops(const lode_pass *p); /* lode_pass_drop_path does something */
 
 /* methods 0.4: the multiple of `divisor` near v, never below 0.9 v. */
 LODE_API int64_t lode_make_divisible(double v, int64_t divisor);

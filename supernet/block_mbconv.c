@@ -5,8 +5,8 @@
    after each, activation after the first two; x is added when nothing changes shape. Groups divide
    both 1x1 convolutions and a channel shuffle after the first lets them talk (FBNet, Wu et al.
    2019). Squeeze-and-excite stands after the depthwise activation (MobileNetV3, Howard et al.
-   2019). With expand 1 the first 1x1 is left out, as in MobileNetV2, unless `expand_conv: always`:
-   FBNet's e1 blocks keep it. */
+   2019). Without groups and squeeze-and-excite it trains as one operator. With expand 1 the first
+   1x1 is left out, as in MobileNetV2, unless `expand_conv: always`: FBNet's e1 blocks keep it. */
 #include "supernet/block.h"
 
 #include <math.h>
@@ -70,6 +70,27 @@ static lode_var *block_mbconv_excite(lode_pass *p, const block_mbconv_params *m,
     return lode_tape_leave(t, scope, lode_mul(t, x, lode_hsigmoid(t, gate)));
 }
 
+static bool block_mbconv_fuses(const lode_pass *p, const block_mbconv_params *m) {
+    return m->groups == 1 && !(m->se > 0) && lode_pass_fuses(p);
+}
+
+/* The same in one operator. A branch that may be dropped is added outside. */
+static lode_var *block_mbconv_fused(lode_pass *p, const block_mbconv_params *m,
+                                    const lode_site *site, lode_var *x) {
+    static const char *const names[3] = {"expand", "depthwise", "project"};
+    bool residual = site->stride == 1 && site->in == site->out, drops = lode_pass_drops(p);
+    lode_mbconv_spec s = {.hidden = block_mbconv_hidden(m, site->in),
+                          .out = site->out,
+                          .kernel = m->kernel,
+                          .stride = site->stride,
+                          .act = (lode_act)m->act,
+                          .expands = block_mbconv_expands(m),
+                          .residual = residual && !drops};
+    lode_var *y = lode_pass_mbconv(p, names, x, s);
+    if (!residual || !drops) return y;
+    return lode_add(lode_pass_tape(p), lode_pass_drop_path(p, y), x);
+}
+
 static lode_var *block_mbconv_forward(lode_pass *p, const void *params, const lode_site *site,
                                       lode_var *x) {
     const block_mbconv_params *m = params;
@@ -77,6 +98,7 @@ static lode_var *block_mbconv_forward(lode_pass *p, const void *params, const lo
     lode_act act = (lode_act)m->act;
     int64_t hidden = block_mbconv_hidden(m, site->in);
     lode_var *y = x;
+    if (block_mbconv_fuses(p, m)) return block_mbconv_fused(p, m, site, x);
     if (block_mbconv_expands(m)) {
         lode_conv_spec expand = {.out = hidden, .kernel = 1, .groups = m->groups};
         y = lode_pass_conv_bn_act(p, "expand", y, expand, act);

@@ -134,8 +134,9 @@ lode_var *lode_pass_act(lode_pass *p, lode_act act, lode_var *x) {
 }
 
 lode_var *lode_pass_drop_path(lode_pass *p, lode_var *x) {
-    return p->options.drop_path > 0 ? lode_drop_path(p->tape, x, p->options.drop_path) : x;
+    return lode_pass_drops(p) ? lode_drop_path(p->tape, x, p->options.drop_path) : x;
 }
+bool lode_pass_drops(const lode_pass *p) { return p->options.drop_path > 0; }
 
 /* ---- batch normalisation ---- */
 void net_pool_destroy(net_pool *pool) {
@@ -203,28 +204,34 @@ static lode_var *pass_calibrate(lode_pass *p, lode_var *x, lode_var *gamma, lode
     return y;
 }
 
+/* Parameters of one norm, all NULL after a failure. */
+static lode_mbconv_norm pass_norm(lode_pass *p, const char *name, int64_t channels,
+                                  int *mean_index) {
+    const pass_init zero = {PASS_VALUE, 0}, one = {PASS_VALUE, 1};
+    lode_shape shape = LODE_SHAPE1(channels);
+    lode_mbconv_norm n = {NULL, NULL, NULL, NULL};
+    if (p->net->space->bn_affine) {
+        n.gamma = pass_parameter(p, name, "gamma", LODE_PARAM_NORM, &shape, one);
+        n.beta = pass_parameter(p, name, "beta", LODE_PARAM_NORM, &shape, zero);
+    }
+    *mean_index = p->cursor;
+    n.mean_run = pass_parameter(p, name, "mean", LODE_PARAM_RUNNING, &shape, zero);
+    n.var_run = pass_parameter(p, name, "var", LODE_PARAM_RUNNING, &shape, one);
+    return n;
+}
+
 lode_var *lode_pass_bn(lode_pass *p, const char *name, lode_var *x) {
     if (x == NULL) return NULL;
     const lode_space *s = p->net->space;
-    lode_shape shape = LODE_SHAPE1(x->value->shape.dim[1]);
-    lode_var *gamma = NULL, *beta = NULL;
-    if (s->bn_affine) {
-        gamma =
-            pass_parameter(p, name, "gamma", LODE_PARAM_NORM, &shape, (pass_init){PASS_VALUE, 1});
-        beta = pass_parameter(p, name, "beta", LODE_PARAM_NORM, &shape, (pass_init){PASS_VALUE, 0});
-    }
-    int mean_index = p->cursor;
-    lode_var *mean =
-        pass_parameter(p, name, "mean", LODE_PARAM_RUNNING, &shape, (pass_init){PASS_VALUE, 0});
-    lode_var *var =
-        pass_parameter(p, name, "var", LODE_PARAM_RUNNING, &shape, (pass_init){PASS_VALUE, 1});
-    if (var == NULL) return NULL;
+    int mean_index;
+    lode_mbconv_norm n = pass_norm(p, name, x->value->shape.dim[1], &mean_index);
+    if (n.var_run == NULL) return NULL;
     lode_bn_mode mode = p->options.bn;
     lode_batch_norm_params params = {.eps = s->bn_eps, .momentum = s->bn_momentum};
-    if (mode == LODE_BN_CALIBRATE) return pass_calibrate(p, x, gamma, beta, mean_index, params);
+    if (mode == LODE_BN_CALIBRATE) return pass_calibrate(p, x, n.gamma, n.beta, mean_index, params);
     params.use_batch = mode != LODE_BN_RUNNING;
     params.update_running = mode == LODE_BN_TRAIN;
-    return lode_batch_norm(p->tape, x, gamma, beta, mean, var, params);
+    return lode_batch_norm(p->tape, x, n.gamma, n.beta, n.mean_run, n.var_run, params);
 }
 
 lode_var *lode_pass_conv_bn_act(lode_pass *p, const char *name, lode_var *x, lode_conv_spec s,
@@ -234,4 +241,40 @@ lode_var *lode_pass_conv_bn_act(lode_pass *p, const char *name, lode_var *x, lod
     lode_scope scope = lode_tape_enter(p->tape, name);
     lode_var *y = lode_pass_bn(p, bn, lode_pass_conv(p, name, x, s));
     return lode_tape_leave(p->tape, scope, lode_pass_act(p, act, y));
+}
+
+/* ---- several of them as one operator ---- */
+bool lode_pass_fuses(const lode_pass *p) {
+    const lode_tape_mode mode = lode_tape_get_mode(p->tape);
+    if (p->building || p->options.fuse == LODE_FUSE_NEVER) return false;
+    if (p->options.bn != LODE_BN_TRAIN && p->options.bn != LODE_BN_BATCH) return false;
+    return mode == LODE_TRAIN || (mode == LODE_TRACE && p->options.fuse == LODE_FUSE_TRACE);
+}
+
+lode_var *lode_pass_mbconv(lode_pass *p, const char *const names[3], lode_var *x,
+                           lode_mbconv_spec s) {
+    const lode_space *space = p->net->space;
+    if (x == NULL) return NULL;
+    const int64_t in = x->value->shape.dim[1];
+    const lode_shape w[3] = {LODE_SHAPE4(s.hidden, in, 1, 1),
+                             LODE_SHAPE4(s.hidden, 1, s.kernel, s.kernel),
+                             LODE_SHAPE4(s.out, s.hidden, 1, 1)};
+    lode_mbconv_inputs inputs = {.x = x};
+    lode_var **weight[3] = {&inputs.expand, &inputs.depthwise, &inputs.project};
+    for (int i = s.expands ? 0 : 1; i < 3; i++) {
+        char bn[80];
+        int mean_index;
+        snprintf(bn, sizeof bn, "%s.bn", names[i]);
+        *weight[i] = pass_parameter(p, names[i], "weight", LODE_PARAM_WEIGHT, &w[i],
+                                    (pass_init){PASS_VALUE, 0}); /* made when the parts were */
+        inputs.norm[i] = pass_norm(p, bn, w[i].dim[0], &mean_index);
+        if (inputs.norm[i].var_run == NULL) return NULL;
+    }
+    return lode_mbconv(p->tape, &inputs,
+                       (lode_mbconv_params){.eps = space->bn_eps,
+                                            .momentum = space->bn_momentum,
+                                            .stride = (int32_t)s.stride,
+                                            .act = s.act,
+                                            .residual = s.residual,
+                                            .update_running = p->options.bn == LODE_BN_TRAIN});
 }

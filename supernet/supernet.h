@@ -36,10 +36,16 @@ typedef enum lode_bn_mode {
 typedef enum lode_remat { LODE_REMAT_NONE, LODE_REMAT_LAYER } lode_remat;
 #define LODE_REMAT_WORDS "none|layer"
 
+/* Which tapes run inverted residuals with batch statistics as one operator (mbconv) that keeps less
+   and is faster: TRAIN tapes; none, so that the parts can be compared; TRACE tapes as well, to plan
+   the memory of training. Other traces, and EVAL tapes, have the parts. */
+typedef enum lode_fuse { LODE_FUSE_TRAIN, LODE_FUSE_NEVER, LODE_FUSE_TRACE } lode_fuse;
+
 typedef struct lode_forward_options {
     lode_bn_mode bn;
     double drop_path; /* probability of dropping a residual branch, per sample; 0: never */
     lode_remat remat;
+    lode_fuse fuse;
 } lode_forward_options;
 
 /* fixed NULL: the supernet, every candidate. Otherwise only the blocks on that path. Weights are

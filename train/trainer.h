@@ -35,6 +35,7 @@ typedef struct lode_train_options {
     double ema;                /* decay of the average of weights; 0: none */
     double drop_path;          /* grows linearly from 0 to this over the run */
     int remat;                 /* lode_remat: none, layer (slower, far less memory) */
+    bool unfused;              /* lode_fuse: never; a recipe says so in engine.fuse */
     int64_t eval_every;        /* epochs between evaluations on `eval_split`; 0: only at the end */
     const char *eval_split;    /* "valid", "test"; evaluation is left out when it is empty */
     int64_t eval_batch;        /* 0: batch */

@@ -51,7 +51,8 @@ static lode_status trainer_forward(lode_trainer *t, const lode_step *step, const
         .bn = weights ? LODE_BN_TRAIN : LODE_BN_BATCH,
         .drop_path =
             weights ? t->options.drop_path * (double)step->epoch / (double)step->n_epochs : 0,
-        .remat = (lode_remat)t->options.remat};
+        .remat = (lode_remat)t->options.remat,
+        .fuse = t->options.unfused ? LODE_FUSE_NEVER : LODE_FUSE_TRAIN};
     memset(choice, 0, sizeof choice);
     lode_tape_reset(t->tape);
     trainer_seed_tape(t, step);
