@@ -277,3 +277,42 @@ done:
     run_close(&r);
     return status;
 }
+
+lode_status lode_search_run_target(const lode_run_setup *setup, const char *target,
+                                   lode_arch *out) {
+    run r = {.recipe = setup->recipe,
+             .directory = setup->directory,
+             .progress = setup->progress,
+             .resume = true};
+    run_target resolved = {.name = ""};
+    int n = 0;
+    lode_status status = LODE_OK;
+    lode_trial *best = LODE_NEW_ARRAY(lode_trial, setup->recipe->search.keep);
+    char *origin = NULL, *weights = run_path(&r, "supernet.safetensors");
+    char *checkpoint = run_path(&r, "checkpoint");
+    LODE_GOTO(best && weights && checkpoint ? LODE_OK : LODE_ERR_NO_MEMORY);
+    if (!lode_file_exists(weights) || !lode_is_directory(checkpoint))
+        LODE_GOTO(LODE_FAIL(LODE_ERR_NOT_FOUND,
+                            "%s: no trained supernet (supernet.safetensors and checkpoint/); "
+                            "finish the run with lode search --resume first",
+                            setup->directory));
+    LODE_GOTO(run_open(&r));
+    LODE_GOTO(run_open_costs(&r));
+    LODE_GOTO(run_resolve_target(&r, target, &resolved));
+    LODE_GOTO(run_train_supernet(&r)); /* is trained: comes back at once with its weights */
+    origin = lode_format("extract %s", resolved.text);
+    LODE_GOTO(origin ? LODE_OK : LODE_ERR_NO_MEMORY);
+    LODE_GOTO(run_find(&r, &resolved, origin, best, &n));
+    LODE_GOTO(run_write_status(&r, "done", ""));
+    if (n == 0)
+        LODE_GOTO(LODE_FAIL(LODE_ERR_INFEASIBLE, "no architecture that meets %s could be judged",
+                            target));
+    *out = best[0].arch;
+done:
+    run_close(&r);
+    lode_free(origin);
+    lode_free(checkpoint);
+    lode_free(weights);
+    lode_free(best);
+    return status;
+}

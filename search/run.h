@@ -43,6 +43,10 @@ LODE_API void lode_run_result_deinit(lode_run_result *r);
 /* LODE_ERR_INFEASIBLE: a target lies below what the space can reach (the message says what it can).
    LODE_ERR_STOPPED: stopped on request; resume goes on. */
 LODE_API lode_status lode_search_run(const lode_run_setup *setup, lode_run_result *result);
+/* Another search in a run whose supernet is trained, by its recipe's searcher and judge: the best
+   architecture under `target`. Its trials join the study, so that asking again answers at once. */
+LODE_API lode_status lode_search_run_target(const lode_run_setup *setup, const char *target,
+                                            lode_arch *out);
 /* The results of a finished or unfinished run directory. */
 LODE_API lode_status lode_run_read_results(const char *directory, lode_run_result *result);
 #endif

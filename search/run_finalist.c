@@ -116,7 +116,9 @@ static json_t *finalist_cost_json(finalist *f) {
             json_decref(costs);
             return NULL;
         }
+        bool counted = i == RUN_MACS || i == RUN_PARAMS;
         json_object_set_new(o, "predicted", lode_json_number(predicted));
+        json_object_set_new(o, "measured", counted ? lode_json_number(predicted) : json_null());
         json_object_set_new(o, "unit", json_string(lode_cost_unit(f->r->cost[i])));
         json_object_set_new(costs, lode_cost_name(f->r->cost[i]), o);
     }

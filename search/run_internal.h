@@ -7,6 +7,8 @@
 #define RUN_MAX_COSTS   16
 #define RUN_MAX_TARGETS 32
 
+enum { RUN_LATENCY, RUN_MACS, RUN_PARAMS }; /* places of costs that every run has */
+
 typedef struct run_target {
     lode_target target;
     char text[96];
@@ -22,7 +24,7 @@ typedef struct run {
     lode_space *space;
     lode_supernet *net; /* the supernet; its weights are trained when recipe->strategy is set */
     lode_dispatch *dispatch;
-    lode_cost *cost[RUN_MAX_COSTS]; /* [0] latency_ms, [1] macs, [2] params, cost.models */
+    lode_cost *cost[RUN_MAX_COSTS]; /* latency_ms, macs, params, then cost.models */
     int n_costs;
     lode_cost *in_loss[RUN_MAX_COSTS]; /* those of them the strategy's loss sees */
     lode_strategy *strategy;           /* NULL: none */
@@ -37,8 +39,15 @@ lode_status run_write_status(const run *r, const char *status, const char *phase
 
 /* run_phases.c */
 lode_status run_open_costs(run *r);
+/* "latency_ms<=5"; "latency_ms<=0.6*baseline": a share of the first baseline's cost. The name is
+   left to the caller. */
+lode_status run_resolve_target(run *r, const char *text, run_target *out);
 lode_status run_resolve_targets(run *r);
 lode_status run_train_supernet(run *r);
+/* One search, journaled under `origin`: its best, best[search.keep], *n of them. target may be
+ * NULL. */
+lode_status run_find(run *r, const run_target *target, const char *origin, lode_trial *best,
+                     int *n);
 lode_status run_search_target(run *r, const run_target *target);
 
 /* Where the table of latency_ms is: cost.table, else the one measured into the run; fresh memory.

@@ -31,7 +31,8 @@ static lode_status measure_open(const run *r, char *const *names, int64_t n, mea
         ++*n_open; /* from here on closed by the caller */
         if (!x->path) return LODE_ERR_NO_MEMORY;
         LODE_TRY(lode_json_read(x->path, &x->result));
-        if (!json_object_get(measure_latency_of(x->result), "measured")) *complete = false;
+        if (!json_is_number(json_object_get(measure_latency_of(x->result), "measured")))
+            *complete = false;
     }
     return LODE_OK;
 }

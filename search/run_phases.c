@@ -80,8 +80,7 @@ static lode_cost *run_find_cost(const run *r, const char *name) {
 
 /* ---- targets ---- */
 
-/* "latency_ms<=0.6*baseline": a share of the first baseline's cost. */
-static lode_status run_resolve_target(run *r, const char *text, run_target *out) {
+lode_status run_resolve_target(run *r, const char *text, run_target *out) {
     char plain[96];
     const char *star = strstr(text, "*baseline");
     size_t n = star ? (size_t)(star - text) : strlen(text);
@@ -336,24 +335,22 @@ static lode_status run_repair(void *self, lode_arch *arch) {
     return LODE_OK;
 }
 
-lode_status run_search_target(run *r, const run_target *target) {
+lode_status run_find(run *r, const run_target *target, const char *origin, lode_trial *best,
+                     int *n) {
     lode_status status = LODE_OK;
     const lode_recipe *recipe = r->recipe;
     run_evaluation evaluation = {.r = r};
     lode_evaluator evaluator;
     run_repair_state repair = {.r = r};
     void *searcher = NULL;
-    lode_trial *best = LODE_NEW_ARRAY(lode_trial, recipe->search.keep);
-    int n = 0;
     lode_searcher_setup searcher_setup = {.space = r->space,
                                           .options = recipe->searcher_options,
                                           .policy = r->strategy ? run_policy : NULL,
                                           .policy_self = r->strategy};
-    LODE_GOTO(best ? LODE_OK : LODE_ERR_NO_MEMORY);
     LODE_GOTO(run_write_status(r, "running", "search"));
     LODE_GOTO(run_make_evaluator(&evaluation, &evaluator));
     LODE_GOTO(recipe->searcher->create(&searcher_setup, &searcher));
-    lode_study_job job = {.origin = target ? target->name : "all",
+    lode_study_job job = {.origin = origin,
                           .searcher = recipe->searcher,
                           .searcher_self = searcher,
                           .evaluator = &evaluator,
@@ -371,7 +368,21 @@ lode_status run_search_target(run *r, const run_target *target) {
         job.repair_self = &repair;
     }
     LODE_GOTO(lode_study_run(r->study, &job));
-    LODE_GOTO(lode_study_best(r->study, job.origin, (int)recipe->search.keep, best, &n));
+    LODE_GOTO(lode_study_best(r->study, job.origin, (int)recipe->search.keep, best, n));
+done:
+    if (searcher && recipe->searcher->destroy) recipe->searcher->destroy(searcher);
+    lode_loader_destroy(evaluation.calibrate);
+    lode_loader_destroy(evaluation.valid);
+    return status;
+}
+
+lode_status run_search_target(run *r, const run_target *target) {
+    lode_status status = LODE_OK;
+    const lode_recipe *recipe = r->recipe;
+    int n = 0;
+    lode_trial *best = LODE_NEW_ARRAY(lode_trial, recipe->search.keep);
+    LODE_GOTO(best ? LODE_OK : LODE_ERR_NO_MEMORY);
+    LODE_GOTO(run_find(r, target, target ? target->name : "all", best, &n));
     for (int i = 0; i < n; i++) {
         char name[64];
         const char *role = recipe->strategy ? "found" : recipe->searcher->name;
@@ -383,9 +394,6 @@ lode_status run_search_target(run *r, const run_target *target) {
         LODE_GOTO(run_finalist(r, name, role, target ? target->text : "", &best[i].arch));
     }
 done:
-    if (searcher && recipe->searcher->destroy) recipe->searcher->destroy(searcher);
-    lode_loader_destroy(evaluation.calibrate);
-    lode_loader_destroy(evaluation.valid);
     lode_free(best);
     return status;
 }

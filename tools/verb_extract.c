@@ -2,7 +2,6 @@
 #include "core/memory.h"
 #include "core/platform.h"
 #include "search/run.h"
-#include "search/study.h"
 #include "tools/cli.h"
 #include "train/evaluate.h"
 
@@ -12,7 +11,7 @@
 static const cli_option extract_options[] = {
     {"run", 'r', "DIR", "run directory with a trained supernet (needed)"},
     {"arch", 'a', "ARCH", "architecture: text, code, or @file.json"},
-    {"target", 0, "EXPR", "instead: the best judged architecture under a limit, latency_ms<=5"},
+    {"target", 0, "EXPR", "instead: search the supernet under a limit, latency_ms<=5"},
     {"output", 'o', "DIR", "where the subnet goes (needed)"},
 };
 
@@ -54,45 +53,6 @@ static lode_status extract_open(const char *run, extract *x) {
 done:
     lode_free(recipe);
     lode_free(weights);
-    return status;
-}
-
-/* The best judged trial of the study whose cost keeps the limit. */
-static lode_status extract_find_target(const char *run, const char *text, extract *x) {
-    lode_target target;
-    lode_study *study = NULL;
-    lode_cost *cost = NULL;
-    lode_trial *trial = LODE_NEW_ARRAY(lode_trial, 10000);
-    int n = 0;
-    lode_status status = LODE_OK;
-    char *db = lode_path_join(run, "study.db"), *spec = NULL;
-    LODE_GOTO(trial && db ? LODE_OK : LODE_ERR_NO_MEMORY);
-    LODE_GOTO(lode_target_parse(text, &target));
-    spec = strcmp(target.name, "latency_ms") != 0 ? lode_strdup(target.name)
-           : x->recipe->cost.table ? lode_format("latency_ms=%s", x->recipe->cost.table)
-                                   : lode_format("latency_ms=%s/latency_ms.json", run);
-    LODE_GOTO(spec ? LODE_OK : LODE_ERR_NO_MEMORY);
-    LODE_GOTO(lode_cost_open(spec, x->net, 0, &cost));
-    LODE_GOTO(lode_study_open(db, x->space, x->recipe->seed, &study));
-    LODE_GOTO(lode_study_best(study, NULL, 10000, trial, &n));
-    for (int i = 0; i < n; i++) {
-        double value = 0;
-        LODE_GOTO(lode_cost_hard(cost, &trial[i].arch, &value));
-        if (value <= target.limit) {
-            x->arch = trial[i].arch;
-            goto done;
-        }
-    }
-    status = LODE_FAIL(LODE_ERR_INFEASIBLE,
-                       "none of the %d judged architectures of %s meets %s; search again with that "
-                       "target, or give an architecture with -a",
-                       n, run, text);
-done:
-    lode_study_close(study);
-    lode_cost_close(cost);
-    lode_free(spec);
-    lode_free(db);
-    lode_free(trial);
     return status;
 }
 
@@ -173,8 +133,10 @@ static lode_status extract_run(cli *c) {
     LODE_TRY(cli_need(c, "output", &output));
     if (!text == !target) return cli_usage_error(c, "give either --arch or --target");
     LODE_GOTO(extract_open(run, &x));
+    lode_run_setup setup = {
+        .recipe = x.recipe, .directory = run, .resume = true, .progress = cli_progress(c)};
     LODE_GOTO(text ? lode_arch_parse(x.space, text, &x.arch)
-                   : extract_find_target(run, target, &x));
+                   : lode_search_run_target(&setup, target, &x.arch));
     LODE_GOTO(lode_supernet_extract(x.net, &x.arch, &x.subnet));
     LODE_GOTO(extract_compare(&x));
     LODE_GOTO(extract_judge(c, &x));

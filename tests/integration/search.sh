@@ -52,6 +52,8 @@ echo "killed $hits times, resumed: supernet $(sha256sum < killed/supernet.safete
 [ $? -eq 4 ] && grep -q "smallest macs" err || { cat err; fail "infeasible target is not exit 4"; }
 "$LODE" extract -r straight --target 'macs<=1e9' -o carved --progress none > out 2>err || { cat err; fail "extract"; }
 grep -q "bit for bit" out || fail "extract says nothing of equality"
+"$LODE" extract -r straight --target "macs<=0.6*baseline" -o carved2 --progress none > out 2>err || { cat err; fail "extract under a new target"; }
+grep -q "extract macs<=" <(sqlite3 straight/study.db "select distinct origin from trial" 2>/dev/null || strings straight/study.db*) || fail "the new search is not in the study"
 "$LODE" extract -r straight --target 'macs<=1' -o none --progress none >/dev/null 2>&1; [ $? -eq 4 ] || fail "extract: infeasible is not exit 4"
 "$LODE" eval -m straight/subnets/target1 -d synthetic --set data.synthetic.test=128 --set data.batch=32 --rounds 3 --progress none > out 2>err || { cat err; fail "eval"; }
 grep -q "latency" out || fail "eval prints no latency"
