@@ -91,6 +91,16 @@ static lode_status recipe_read_searcher(lode_recipe *r) {
     return lode_config_read(r->config, r->searcher->options, r->searcher_options);
 }
 
+/* Found at once, not when the phase begins hours later. */
+static lode_status recipe_check_schedule(const char *section, const lode_train_options *o) {
+    if (o->warmup > 0 && o->warmup >= (double)o->epochs)
+        return LODE_FAIL(LODE_ERR_CONFIG,
+                         "%s.warmup is %g epochs, and %s.epochs only %lld: lower the one or raise "
+                         "the other",
+                         section, o->warmup, section, (long long)o->epochs);
+    return LODE_OK;
+}
+
 static lode_status recipe_check(const lode_recipe *r) {
     static const char *const evaluators[] = {"supernet", "train", "none"};
     bool known = false;
@@ -108,7 +118,9 @@ static lode_status recipe_check(const lode_recipe *r) {
             LODE_ERR_CONFIG,
             "search.retrain is inherit, but search.supernet is false: there is nothing to "
             "inherit");
-    return LODE_OK;
+    if (r->strategy) LODE_TRY(recipe_check_schedule("supernet", &r->supernet));
+    if (r->search.retrain == LODE_RETRAIN_NONE) return LODE_OK;
+    return recipe_check_schedule("train", &r->train);
 }
 
 static lode_status recipe_read(lode_recipe *r) {

@@ -226,6 +226,7 @@ static lode_status run_evaluate_train(void *self, int n, lode_trial *trial) {
         lode_train_result result;
         lode_train_options options = r->recipe->train;
         options.epochs = (int64_t)ceil(r->recipe->search.eval_epochs);
+        options.warmup *= (double)options.epochs / (double)r->recipe->train.epochs;
         options.eval_split = "";
         lode_train_setup train = {.phase = "evaluate",
                                   .data = r->data,

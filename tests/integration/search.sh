@@ -67,6 +67,9 @@ grep -q '"activation_bytes"' other/subnets/target1/result.json || fail "result.j
 "$LODE" search -c small.yaml -o bad2 --set cost.table=table.json --set 'cost.models=[macs]' --progress none >/dev/null 2>err
 [ $? -eq 3 ] && grep -q 'two costs "macs"' err || { cat err; fail "a cost given twice"; }
 
+"$LODE" search -c small.yaml -o bad3 --set train.epochs=1 --set train.warmup=1 --progress none >/dev/null 2>err
+[ $? -eq 3 ] && grep -q 'train.warmup' err && [ ! -e bad3/latency_ms.json ] || { cat err; fail "a schedule that cannot be is found late"; }
+
 # Ctrl-C: a checkpoint first, exit 130; an unwritable directory: a message.
 "$LODE" search -c small.yaml -o stopped --set cost.table=table.json --set supernet.epochs=20000 --progress none >/dev/null 2>err &
 pid=$!; sleep 2; kill -TERM $pid; wait $pid; code=$?
