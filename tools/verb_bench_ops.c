@@ -19,7 +19,8 @@ static const cli_option ops_options[] = {
     {"space", 's', "SPACE", "the distinct calls of a space in training; default: every operator"},
     WORKSPACE_OPTION_SET,
     {"batch", 0, "N", "images per call, with --space (default 64)"},
-    {"filter", 'f', "WORDS", "only calls whose text contains WORDS, such as \"conv2d s1 p2\""},
+    {"filter", 'f', "WORDS",
+     "only calls whose text contains WORDS, such as \"conv2d s1 p2\"; may be repeated"},
     {"pass", 0, "NAME", "forward or backward; default: both"},
     {"budget", 0, "MS", "milliseconds for each call and pass (default 200)"},
     {"repeats", 0, "N", "exactly so many timed calls instead, and no roofline: for profilers"},
@@ -27,7 +28,7 @@ static const cli_option ops_options[] = {
     {"providers", 0, "LIST", "whose kernels; default: all, the reference where it is alone"},
 };
 
-enum { OPS_MAX_PROVIDERS = 8, OPS_MAX_REPEATS = 2000 };
+enum { OPS_MAX_PROVIDERS = 8, OPS_MAX_REPEATS = 2000, OPS_MAX_FILTERS = 64 };
 
 typedef struct ops_bench {
     cli *c;
@@ -35,8 +36,9 @@ typedef struct ops_bench {
     const lode_provider *provider[OPS_MAX_PROVIDERS];
     int n_providers;
     bool named; /* the user said which */
-    const char *filter;
-    bool pass[2]; /* forward, backward */
+    const char *filter[OPS_MAX_FILTERS];
+    int n_filters; /* 0: all calls */
+    bool pass[2];  /* forward, backward */
     int64_t repeats;
     double budget_s;
     double *ms; /* [OPS_MAX_PROVIDERS][OPS_MAX_REPEATS] */
@@ -69,7 +71,9 @@ static lode_status ops_read_providers(ops_bench *b) {
 static lode_status ops_read(ops_bench *b) {
     const char *pass = cli_get(b->c, "pass", NULL), *isa = cli_get(b->c, "isa", NULL);
     int64_t ms = 200;
-    b->filter = cli_get(b->c, "filter", "");
+    const char *const *filters;
+    b->n_filters = cli_get_all(b->c, "filter", &filters);
+    for (int i = 0; i < b->n_filters; i++) b->filter[i] = filters[i];
     b->pass[0] = !pass || strcmp(pass, "forward") == 0;
     b->pass[1] = !pass || strcmp(pass, "backward") == 0;
     if (!b->pass[0] && !b->pass[1])
@@ -216,6 +220,12 @@ static lode_status ops_is_new(ops_seen *seen, const lode_op_call *c, bool *is_ne
     return LODE_OK;
 }
 
+static bool ops_wants(const ops_bench *b, const char *text) {
+    for (int i = 0; i < b->n_filters; i++)
+        if (strstr(text, b->filter[i])) return true;
+    return b->n_filters == 0;
+}
+
 static lode_status ops_of_trace(ops_bench *b, const lode_tape *trace, ops_seen *seen) {
     for (int i = 0; i < lode_trace_n(trace); i++) {
         const lode_trace_call *call = lode_trace_get(trace, i);
@@ -224,7 +234,7 @@ static lode_status ops_of_trace(ops_bench *b, const lode_tape *trace, ops_seen *
         LODE_TRY(ops_is_new(seen, &call->call, &is_new));
         if (!is_new) continue;
         char *text = lode_call_text(&call->call);
-        bool wanted = text && strstr(text, b->filter) != NULL;
+        bool wanted = text && ops_wants(b, text);
         lode_free(text);
         if (!wanted) continue;
         if (lode_progress_should_stop(cli_progress(b->c)))
