@@ -12,16 +12,17 @@
      depthwise convolution needs them, 16 channels at a time, and again in backward; the product is
      cheaper than writing and reading its result. The sweep leaves z2 and its statistics.
    - The projection normalizes z2 while loading. Kept are z2, z3 and statistics.
-   - Backward, first sweep: gradient through norm 3 (narrow), the projection's two gradients and
-     the two sums of norm 2. Second sweep: gradient through norm 2 and both of the depthwise
-     convolution (simd/simd_mbconv_backward.c), gradient g1 behind norm 1, x^T g1 and W^T g1.
+   - Backward, first sweep: gradient through norm 3 (narrow), the projection's two gradients, the
+     gradient g2 behind norm 2 and its two sums. Second sweep: gradient through norm 2 and both of
+     the depthwise convolution (simd/simd_mbconv_backward.c), gradient g1 behind norm 1, x^T g1 and
+     W^T g1.
    - Norm 1's own part is linear in z1 again, hence in x: with scale s, r = sum(g1) and
      q = sum(g1 (z1 - mean)) = w . (x^T g1 - r mean(x)),  n values, v = q / (n (var + eps)):
          dw = s (x^T g1 - r mean(x) - v n Cov(x) w)
          dx = W^T s g1 - sum over channels of s (r / n + v w . (x - mean(x))) w
      the sum being one small matrix times x.
 
-   An expanded tensor is written once (z2) and read three times, and no other exists.
+   So two expanded tensors are written: z2, read three times, and g2, read once.
 
    A piece of work is a few whole images; what pieces sum is added in their order, and they do not
    depend on the number of threads. */
@@ -248,17 +249,15 @@ static void mb_moments(mb_job *j, double *partial) {
 static void mb_norm1_blocks(void *ctx, int64_t piece, int64_t begin, int64_t end) {
     mb_job *j = ctx;
     int64_t C = j->d.C, lanes = j->simd->lanes;
-    double *v = mb_work(j);
+    double *var = mb_work(j);
     (void)piece;
-    for (int64_t i = begin * lanes; i < end * lanes && i < j->d.M; i++) {
-        const float *w = (const float *)j->c->x[MBCONV_EXPAND]->data + i * C;
-        double mean = 0, var = 0;
-        j->simd->mb_cov_times(C, j->cov, w, v);
-        for (int64_t k = 0; k < C; k++) {
-            mean += (double)w[k] * j->mean_x[k];
-            var += (double)w[k] * v[k];
-        }
-        mb_know(j, 0, i, (double)(j->d.N * j->d.H * j->d.W), mean, var);
+    int64_t first = begin * lanes, last = mb_clamp(end * lanes, 0, j->d.M);
+    const float *w = (const float *)j->c->x[MBCONV_EXPAND]->data;
+    j->simd->mb_quadratic(last - first, C, j->cov, w + first * C, var);
+    for (int64_t i = first; i < last; i++) {
+        double mean = 0;
+        for (int64_t k = 0; k < C; k++) mean += (double)w[i * C + k] * j->mean_x[k];
+        mb_know(j, 0, i, (double)(j->d.N * j->d.H * j->d.W), mean, var[i - first]);
     }
     mb_pack_expand(j, begin, end);
 }
@@ -272,10 +271,12 @@ static void mb_depthwise_piece(void *ctx, int64_t piece, int64_t begin, int64_t 
     memset(m2, 0, (size_t)j->wide * sizeof *m2);
     j->simd->mb_begin(&j->m, scratch);
     for (int64_t n = begin; n < end; n++)
-        for (int64_t b = 0; b < j->m.blocks; b++)
-            j->simd->mb_forward(&j->m, &j->w, b, j->x + n * P * j->d.C,
-                                j->z2 + (n * j->wide + b * lanes) * Q, (double)((n - begin) * Q),
-                                sum + b * lanes, m2 + b * lanes, scratch);
+        for (int64_t pair = 0; pair < j->m.pairs; pair++) {
+            int64_t at = 2 * pair * lanes;
+            j->simd->mb_forward(&j->m, &j->w, pair, j->x + n * P * j->d.C,
+                                j->z2 + (n * j->wide + at) * Q, (double)((n - begin) * Q), sum + at,
+                                m2 + at, scratch);
+        }
 }
 
 static void mb_project_piece(void *ctx, int64_t piece, int64_t begin, int64_t end) {

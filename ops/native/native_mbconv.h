@@ -27,9 +27,12 @@ typedef struct mb_job {
 
     /* backward */
     const float *dy;
-    float *dx, *dz3, *mean3;
+    float *dx, *g2, *mean3; /* g2 lies as z2 does */
+    float *dz3;             /* [threads] of one image */
+    int64_t dz3_floats;
     float *of_g, *of_x, *rest;              /* [O] of norm 3 */
     float *dw_project, *dw_depthwise, *xg;  /* [pieces] of [blocks][O][V], [blocks][k*k][V], ... */
+    float *cov32, *packed_cov;              /* [C,C], the same packed */
     float *kappa_w, *packed, *mix, *offset; /* [M,C], the same packed, [C, C wide], [C wide] */
     double *r1;                             /* [wide] sum of g1 */
     bool add_dy;

@@ -52,17 +52,22 @@ static void mb_norm3(mb_job *j) {
 
 static void mb_project_piece(void *ctx, int64_t piece, int64_t begin, int64_t end) {
     const mb_job *j = ctx;
-    int64_t Q = j->d.OH * j->d.OW, O = j->d.O, at = begin * Q * O;
+    int64_t Q = j->d.OH * j->d.OW, O = j->d.O;
     double *sum = j->s1 + piece * j->wide, *sum_z = j->s2 + piece * j->wide;
-    float *dw = j->dw_project + piece * j->wide * O;
+    float *dz3 = j->dz3 + lode_parallel_thread() * j->dz3_floats, *dw = NULL;
     memset(sum, 0, (size_t)j->wide * sizeof *sum);
     memset(sum_z, 0, (size_t)j->wide * sizeof *sum_z);
-    memset(dw, 0, (size_t)(j->wide * O) * sizeof *dw);
-    j->simd->norm_grad((end - begin) * Q, O, j->z3 + at, j->dy + at, j->mean3, j->of_g, j->of_x,
-                       j->rest, j->dz3 + at);
-    for (int64_t n = begin; n < end; n++)
-        j->simd->mb_project_backward(&j->m, &j->w, j->dz3 + n * Q * O, j->z2 + n * j->wide * Q, dw,
-                                     sum, sum_z, mb_scratch(j));
+    if (j->grad[MBCONV_PROJECT] != NULL) {
+        dw = j->dw_project + piece * j->wide * O;
+        memset(dw, 0, (size_t)(j->wide * O) * sizeof *dw);
+    }
+    for (int64_t n = begin; n < end; n++) {
+        int64_t at = n * j->wide * Q;
+        j->simd->norm_grad(Q, O, j->z3 + n * Q * O, j->dy + n * Q * O, j->mean3, j->of_g, j->of_x,
+                           j->rest, dz3);
+        j->simd->mb_project_backward(&j->m, &j->w, dz3, j->z2 + at, j->g2 + at, dw, sum, sum_z,
+                                     mb_scratch(j));
+    }
 }
 
 static void mb_norm2(mb_job *j) {
@@ -89,20 +94,25 @@ static void mb_norm2(mb_job *j) {
 
 static void mb_depthwise_piece(void *ctx, int64_t piece, int64_t begin, int64_t end) {
     const mb_job *j = ctx;
-    int64_t P = j->d.H * j->d.W, Q = j->d.OH * j->d.OW, C = j->d.C, lanes = j->simd->lanes;
+    int64_t P = j->d.H * j->d.W, Q = j->d.OH * j->d.OW, C = j->d.C;
     double *sum = j->s1 + piece * j->wide;
-    float *scratch = mb_scratch(j), *dw = j->dw_depthwise + piece * j->wide * j->taps;
+    float *scratch = mb_scratch(j), *dw = NULL;
     float *xg = j->d.expands ? j->xg + piece * j->wide * C : NULL;
     memset(sum, 0, (size_t)j->wide * sizeof *sum);
-    memset(dw, 0, (size_t)(j->wide * j->taps) * sizeof *dw);
+    if (j->grad[MBCONV_DEPTHWISE] != NULL) {
+        dw = j->dw_depthwise + piece * j->wide * j->taps;
+        memset(dw, 0, (size_t)(j->wide * j->taps) * sizeof *dw);
+    }
     if (xg != NULL) memset(xg, 0, (size_t)(j->wide * C) * sizeof *xg);
     j->simd->mb_begin(&j->m, scratch);
     for (int64_t n = begin; n < end; n++)
-        for (int64_t b = 0; b < j->m.blocks; b++)
-            j->simd->mb_backward(&j->m, &j->w, b, j->x + n * P * C, j->dz3 + n * Q * j->d.O,
-                                 j->z2 + (n * j->wide + b * lanes) * Q, dw + b * j->taps * lanes,
-                                 xg != NULL ? xg + b * C * lanes : NULL, sum + b * lanes,
-                                 j->dx != NULL ? j->dx + n * P * C : NULL, b > 0, scratch);
+        for (int64_t pair = 0; pair < j->m.pairs; pair++) {
+            int64_t channel = 2 * pair * j->simd->lanes, at = (n * j->wide + channel) * Q;
+            j->simd->mb_backward(&j->m, &j->w, pair, j->x + n * P * C, j->z2 + at, j->g2 + at,
+                                 dw != NULL ? dw + channel * j->taps : NULL,
+                                 xg != NULL ? xg + channel * C : NULL, sum + channel,
+                                 j->dx != NULL ? j->dx + n * P * C : NULL, pair > 0, scratch);
+        }
 }
 
 /* ---- weight gradients out of the pieces' partial sums ---- */
@@ -134,30 +144,41 @@ static void mb_weights_piece(void *ctx, int64_t piece, int64_t begin, int64_t en
 /* Norm 1's part: its gradients, the expansion's, and what dx is short of. */
 static void mb_norm1_blocks(void *ctx, int64_t piece, int64_t begin, int64_t end) {
     const mb_job *j = ctx;
-    int64_t C = j->d.C, lanes = j->simd->lanes;
-    double n = (double)(j->d.N * j->d.H * j->d.W), *v = mb_work(j), *t = v + C;
+    int64_t C = j->d.C, lanes = j->simd->lanes, first = begin * lanes;
+    int64_t last = end * lanes < j->d.M ? end * lanes : j->d.M;
+    double n = (double)(j->d.N * j->d.H * j->d.W), *t = mb_work(j);
     const float *weights = j->c->x[MBCONV_EXPAND]->data;
+    float *cov_w = (float *)(t + C); /* [lanes, C] */
     lode_tensor *dw = j->grad[MBCONV_EXPAND];
     (void)piece;
-    for (int64_t i = begin * lanes; i < end * lanes && i < j->d.M; i++) {
-        const float *w = weights + i * C, *from = j->xg + i / lanes * lanes * C + i % lanes;
+    if (dw != NULL)
+        j->simd->gemm(last - first, C, C, weights + first * C, C, 1, j->packed_cov, C, cov_w, C,
+                      false);
+    for (int64_t i = first; i < last; i++) {
+        const float *w = weights + i * C, *v = cov_w + (i - first) * C;
+        const float *from = j->xg + i / lanes * lanes * C + i % lanes;
         double r = 0, q = 0, rstd = mb_rstd(j, 0, i), scale = mb_scale(j, 0, i);
         for (int64_t p = 0; p < j->pieces; p++) r += j->s1[p * j->wide + i];
         for (int64_t k = 0; k < C; k++) t[k] = -r * j->mean_x[k];
         for (int64_t p = 0; p < j->pieces; p++, from += j->wide * C)
             for (int64_t k = 0; k < C; k++) t[k] += (double)from[k * lanes];
         for (int64_t k = 0; k < C; k++) q += (double)w[k] * t[k];
-        j->simd->mb_cov_times(C, j->cov, w, v);
         double spread = q * rstd * rstd;
         for (int64_t k = 0; k < C; k++) {
             if (dw != NULL)
-                ((float *)dw->data)[i * C + k] = (float)(scale * (t[k] - spread * v[k]));
+                ((float *)dw->data)[i * C + k] = (float)(scale * (t[k] - spread * (double)v[k]));
             j->kappa_w[i * C + k] = (float)(-scale * spread / n * (double)w[k]);
         }
         mb_put(mb_norm_grad(j, 0, MBCONV_GAMMA), i, q * rstd);
         mb_put(mb_norm_grad(j, 0, MBCONV_BETA), i, r);
         j->r1[i] = scale * r / n;
     }
+}
+
+static void mb_pack_cov(mb_job *j) {
+    int64_t C = j->d.C;
+    for (int64_t i = 0; i < C * C; i++) j->cov32[i] = (float)j->cov[i];
+    j->simd->gemm_pack(C, C, j->cov32, C, 1, j->packed_cov, 0, C);
 }
 
 static void mb_mix_piece(void *ctx, int64_t piece, int64_t begin, int64_t end) {
@@ -208,11 +229,15 @@ static void mb_take_backward(mb_job *j, workspace *ws) {
     size_t rows = (size_t)(d->N * d->OH * d->OW), wide = (size_t)j->wide, C = (size_t)d->C;
     size_t pieces = (size_t)j->pieces, panel = (size_t)j->simd->gemm_panel();
     mb_take(j, ws);
-    j->dz3 = workspace_floats(ws, rows * (size_t)d->O);
+    j->g2 = workspace_floats(ws, rows * wide);
+    j->dz3_floats = (d->OH * d->OW * d->O + 15) / 16 * 16;
+    j->dz3 = workspace_floats(ws, (size_t)lode_get_threads() * (size_t)j->dz3_floats);
     j->dw_project = workspace_floats(ws, pieces * wide * (size_t)d->O);
     j->dw_depthwise = workspace_floats(ws, pieces * wide * (size_t)j->taps);
     if (!d->expands) return;
     j->xg = workspace_floats(ws, pieces * wide * C);
+    j->cov32 = workspace_floats(ws, C * C);
+    j->packed_cov = workspace_floats(ws, C * ((C + panel - 1) / panel * panel));
     j->kappa_w = workspace_floats(ws, wide * C);
     j->packed = workspace_floats(ws, (size_t)d->M * ((C + panel - 1) / panel * panel));
     j->mix = workspace_floats(ws, C * (size_t)j->m.in_wide);
@@ -263,6 +288,7 @@ lode_status native_mbconv_backward(const lode_op_call *c, const lode_tensor *dy,
     lode_parallel_for(j.d.N, j.images, mb_depthwise_piece, &j);
     lode_parallel_for(j.m.blocks, MB_BLOCKS, mb_weights_piece, &j);
     if (j.d.expands) {
+        mb_pack_cov(&j);
         lode_parallel_for(j.m.blocks, MB_BLOCKS, mb_norm1_blocks, &j);
         if (j.dx != NULL) mb_norm1_dx(&j);
     } else if (j.dx != NULL && j.add_dy) {

@@ -60,20 +60,23 @@ typedef struct simd_dw {
 } simd_dw;
 
 /* An MBConv block, one image at a time (native_mbconv.c tells the idea). M channels lie between the
-   1x1 convolutions, in blocks of LODE_V: a tensor of them is [blocks][pixels][LODE_V]. The first
-   lines are the caller's; mb_plan fills in the rest. */
+   1x1 convolutions, in blocks of LODE_V: a tensor of them is [blocks][pixels][LODE_V]. Kernels that
+   go down an image take two blocks at once, a pair. The first lines are the caller's; mb_plan fills
+   in the rest. */
 typedef struct simd_mb {
     simd_dw dw; /* c = M, stride, pad; dilation 1 */
     int64_t in, out;
     int act; /* a lode_act */
     bool expands;
 
-    float low, high;                   /* none, relu, relu6: a = min(max(u, low), high) */
-    int64_t blocks, in_wide, out_wide; /* in, out rounded up to vectors */
-    int64_t pixels;                    /* that a projection takes at a time */
-    int64_t band;                      /* rows of z2 that backward takes at a time */
-    int64_t x_ring, dy_ring;           /* packed rows, powers of 2 */
-    int64_t scratch_floats;            /* of any of the kernels */
+    float low, high;           /* none, relu, relu6: a = min(max(u, low), high) */
+    int64_t blocks, pairs;     /* the last pair may be one block */
+    int64_t in_wide, out_wide; /* in, out rounded up to vectors */
+    int64_t pixels;            /* that a projection takes at a time */
+    int64_t band;              /* rows of z2 that a sweep takes at a time */
+    int64_t x_ring, dy_ring;   /* packed rows, powers of 2 */
+    int64_t rows;              /* of the expanded image that a band brings or ends */
+    int64_t scratch_floats;    /* of any of the kernels */
 } simd_mb;
 /* What the kernels read. Lanes past M are zeros. */
 typedef struct simd_mb_weights {
@@ -177,32 +180,33 @@ typedef struct lode_simd {
                       const float *of_g, const float *of_x, const float *rest, float *dx);
 
     /* MBConv. Scratch: scratch_floats of the plan, zeroed by mb_begin once per call of the kind.
-       moments: sum[c] and products[c][c] of columns += those of rows of x; work: 16 * (c + 16)
-       doubles. cov_times: v = cov [c,c] w. */
+       moments: sum[c] and products[c][c] of columns += those of rows of x, products only from the
+       diagonal on; work: 16 * (c + 16) doubles. quadratic: w^T cov w of n rows w of c floats. */
     void (*mb_plan)(simd_mb *m);
     void (*mb_begin)(const simd_mb *m, float *scratch);
     void (*mb_moments)(int64_t rows, int64_t c, const float *x, double *sum, double *products,
                        double *work);
-    void (*mb_cov_times)(int64_t c, const double *cov, const float *w, double *v);
-    /* z2 [pixels][V] of one image and block, and its statistics joined to those of n_before values:
-       sum, m2 [V]. */
-    void (*mb_forward)(const simd_mb *m, const simd_mb_weights *w, int64_t block, const float *x,
+    void (*mb_quadratic)(int64_t n, int64_t c, const double *cov, const float *w, double *out);
+    /* One image x and pair: z2 [blocks][pixels][V] (from the pair's first block on, as everywhere),
+       and its statistics joined to those of n_before values: sum, m2 [M]. */
+    void (*mb_forward)(const simd_mb *m, const simd_mb_weights *w, int64_t pair, const float *x,
                        float *z2, double n_before, double *sum, double *m2, float *scratch);
     /* One image: z3 [pixels,out]. */
     void (*mb_project)(const simd_mb *m, const simd_mb_weights *w, const float *z2, float *z3,
                        float *scratch);
-    /* One image: dw [blocks][out][V] += the projection's weight gradient; sum[M] += g2, sum_z +=
-       g2 (z2 - mean2), g2 = the gradient behind norm 2. */
+    /* One image: g2, the gradient behind norm 2, as z2 lies; dw [blocks][out][V] (may be NULL) +=
+       the projection's weight gradient; sum[M] += g2, sum_z += g2 (z2 - mean2). */
     void (*mb_project_backward)(const simd_mb *m, const simd_mb_weights *w, const float *dz3,
-                                const float *z2, float *dw, double *sum, double *sum_z,
+                                const float *z2, float *g2, float *dw, double *sum, double *sum_z,
                                 float *scratch);
-    /* One image and block: dw [k*k][V] +=; with an expansion x^T g1 [in][V] +=, sum[V] += g1, g1 =
-       the gradient behind norm 1, and dx = (add: +=) g1 expand_t; else dx of this block. dx may be
-       NULL. */
-    void (*mb_backward)(const simd_mb *m, const simd_mb_weights *w, int64_t block, const float *x,
-                        const float *dz3, const float *z2, float *dw, float *xg, double *sum,
+    /* One image and pair: dw [blocks][k*k][V] (may be NULL) +=; with an expansion xg
+       [blocks][in][V]
+       += x^T g1, sum[M] += g1, g1 = the gradient behind norm 1, and dx = (add: +=) g1 expand_t;
+       else dx of these channels. dx may be NULL. */
+    void (*mb_backward)(const simd_mb *m, const simd_mb_weights *w, int64_t pair, const float *x,
+                        const float *z2, const float *g2, float *dw, float *xg, double *sum,
                         float *dx, bool add, float *scratch);
-    /* y = y + x a + b (+ r); a [c][c rounded up to V], b padded likewise; rows of c floats. */
+    /* y += x a + b (+ r); a [c][c rounded up to V], b padded likewise; rows of c floats. */
     void (*mb_affine)(int64_t rows, int64_t c, const float *x, const float *a, const float *b,
                       const float *r, float *y);
     /* y = scale (x - mean) + shift (+ r); r may be NULL. */

@@ -25,7 +25,7 @@
 #define simd_run_mb_plan             LODE_ISA_NAME(simd_run_mb_plan)
 #define simd_run_mb_begin            LODE_ISA_NAME(simd_run_mb_begin)
 #define simd_run_mb_moments          LODE_ISA_NAME(simd_run_mb_moments)
-#define simd_run_mb_cov_times        LODE_ISA_NAME(simd_run_mb_cov_times)
+#define simd_run_mb_quadratic        LODE_ISA_NAME(simd_run_mb_quadratic)
 #define simd_run_mb_forward          LODE_ISA_NAME(simd_run_mb_forward)
 #define simd_run_mb_project          LODE_ISA_NAME(simd_run_mb_project)
 #define simd_run_mb_project_backward LODE_ISA_NAME(simd_run_mb_project_backward)
@@ -90,22 +90,24 @@ void simd_run_norm_grad(int64_t rows, int64_t c, const float *x, const float *g,
 /* simd_mbconv.c */
 void simd_run_mb_plan(simd_mb *m);
 void simd_run_mb_begin(const simd_mb *m, float *scratch);
-void simd_run_mb_moments(int64_t rows, int64_t c, const float *x, double *sum, double *products,
-                         double *work);
-void simd_run_mb_cov_times(int64_t c, const double *cov, const float *w, double *v);
-void simd_run_mb_forward(const simd_mb *m, const simd_mb_weights *w, int64_t block, const float *x,
+void simd_run_mb_forward(const simd_mb *m, const simd_mb_weights *w, int64_t pair, const float *x,
                          float *z2, double n_before, double *sum, double *m2, float *scratch);
 void simd_run_mb_project(const simd_mb *m, const simd_mb_weights *w, const float *z2, float *z3,
                          float *scratch);
 void simd_run_mb_finish(int64_t rows, int64_t c, const float *x, const float *mean,
                         const float *scale, const float *shift, const float *r, float *y);
 
+/* simd_moments.c */
+void simd_run_mb_moments(int64_t rows, int64_t c, const float *x, double *sum, double *products,
+                         double *work);
+void simd_run_mb_quadratic(int64_t n, int64_t c, const double *cov, const float *w, double *out);
+
 /* simd_mbconv_backward.c */
 void simd_run_mb_project_backward(const simd_mb *m, const simd_mb_weights *w, const float *dz3,
-                                  const float *z2, float *dw, double *sum, double *sum_z,
+                                  const float *z2, float *g2, float *dw, double *sum, double *sum_z,
                                   float *scratch);
-void simd_run_mb_backward(const simd_mb *m, const simd_mb_weights *w, int64_t block, const float *x,
-                          const float *dz3, const float *z2, float *dw, float *xg, double *sum,
+void simd_run_mb_backward(const simd_mb *m, const simd_mb_weights *w, int64_t pair, const float *x,
+                          const float *z2, const float *g2, float *dw, float *xg, double *sum,
                           float *dx, bool add, float *scratch);
 void simd_run_mb_affine(int64_t rows, int64_t c, const float *x, const float *a, const float *b,
                         const float *r, float *y);

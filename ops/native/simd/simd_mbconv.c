@@ -8,12 +8,9 @@
 #include <math.h>
 
 enum {
-    /* Backward: bands of a1 and dz2, as for the weight gradient of simd_depthwise.c. */
-    BAND_SMALL = 10240,
-    BAND_LARGE = 32768,
+    BAND_FLOATS = 24576,   /* of packed rows: more than L1, but each row comes back soon */
     PROJECT_FLOATS = 6144, /* of a2 at a time: half of L1 */
-    IN_FLOAT = 64,         /* values that are summed in float */
-    MOMENT_ROWS = 16
+    IN_FLOAT = 64          /* values that are summed in float */
 };
 
 static int64_t mb_wide(int64_t n) { return (n + V - 1) / V * V; }
@@ -23,112 +20,42 @@ static int64_t mb_power(int64_t n) {
     return p;
 }
 
-/* Rows of a1 that so many rows of z2 see. */
+/* Rows of a1 that so many rows of z2 see, and of dz2 that are needed for the rows of g1 they end.
+ */
 static int64_t mb_band_x(const simd_dw *d, int64_t rows) {
-    return dw_min(d->h, (rows - 1) * d->stride[0] + d->kh);
+    return mb_power(dw_min(d->h, (rows - 1) * d->stride[0] + d->kh));
 }
 static int64_t mb_band_dy(const simd_dw *d, int64_t rows) {
-    return dw_min(d->oh, rows + (d->kh - 1) / d->stride[0] + 1);
+    return mb_power(dw_min(d->oh, rows + (d->kh - 1) / d->stride[0] + 1));
 }
-static int64_t mb_band_floats(const simd_mb *m, int64_t rows) {
-    return mb_power(mb_band_x(&m->dw, rows)) * m->dw.x_row +
-           mb_power(mb_band_dy(&m->dw, rows)) * m->dw.dy_row;
+static int64_t mb_band_floats(const simd_dw *d, int64_t rows) {
+    return mb_band_x(d, rows) * d->x_row + mb_band_dy(d, rows) * d->dy_row;
 }
 
 void simd_run_mb_plan(simd_mb *m) {
     simd_dw *d = &m->dw;
-    int64_t most = d->kh * d->kw <= 9 ? BAND_SMALL : BAND_LARGE;
     simd_run_dw_plan(d);
     m->low = m->act == LODE_ACT_NONE ? -HUGE_VALF : 0;
     m->high = m->act == LODE_ACT_RELU6 ? 6 : HUGE_VALF;
     m->blocks = mb_wide(d->c) / V;
+    m->pairs = (m->blocks + 1) / 2;
     m->in_wide = mb_wide(m->in);
     m->out_wide = mb_wide(m->out);
-    m->pixels = PROJECT_FLOATS / (m->blocks * V) / MB_TILE * MB_TILE;
-    m->pixels = dw_max(MB_TILE, dw_min(m->pixels, IN_FLOAT));
-    for (m->band = 1; m->band < d->oh && mb_band_floats(m, m->band + 1) <= most;) m->band++;
-    m->x_ring = mb_power(mb_band_x(d, m->band));
-    m->dy_ring = mb_power(mb_band_dy(d, m->band));
-    /* Packed rows of a1, their slopes, a row of zeros; dz2; g1 of the rows that a band ends. */
-    int64_t rows = dw_min(d->h, (m->band + d->kh) * d->stride[0]);
-    int64_t backward =
-        (2 * m->x_ring + 1) * d->x_row + m->dy_ring * d->dy_row + rows * (d->w + TILE) * V;
-    int64_t forward = d->x_ring * d->x_row;
-    int64_t project = (m->blocks + 2) * V * m->pixels;
-    m->scratch_floats = dw_max(backward, dw_max(forward, project));
+    m->pixels = PROJECT_FLOATS / (m->blocks * V) / MB_LONG * MB_LONG;
+    m->pixels = dw_max(2 * MB_LONG, dw_min(m->pixels, IN_FLOAT));
+    for (m->band = 1; m->band < d->oh && mb_band_floats(d, m->band + 1) <= BAND_FLOATS;) m->band++;
+    m->x_ring = mb_band_x(d, m->band);
+    m->dy_ring = mb_band_dy(d, m->band);
+    m->rows = dw_min(d->h, (m->band + d->kh) * d->stride[0]);
+    /* Of a pair: packed rows of a1 and their slopes, dz2, u and g1; a row of zeros. */
+    int64_t sweep =
+        2 * (2 * m->x_ring * d->x_row + m->dy_ring * d->dy_row) + d->x_row + 4 * m->rows * d->w * V;
+    int64_t project = (dw_max(m->blocks, 4)) * V * m->pixels;
+    m->scratch_floats = dw_max(sweep, project);
 }
 
 void simd_run_mb_begin(const simd_mb *m, float *scratch) {
     memset(scratch, 0, (size_t)m->scratch_floats * sizeof *scratch);
-}
-
-/* ---- means and covariances ---- */
-
-#if LODE_V > 1
-enum { VD = LODE_V / 2 };
-typedef double mb_double __attribute__((vector_size(8 * (LODE_V / 2))));
-#else
-enum { VD = 1 };
-typedef double mb_double;
-#endif
-
-LODE_INLINE mb_double mb_load_double(const double *p) {
-    mb_double v;
-    memcpy(&v, p, sizeof v);
-    return v;
-}
-
-enum { MOMENT_TILE = 8 };
-
-/* products[i .. i+n, j .. j+VD] += x^T x of a few rows, `wide` apart; n is a constant. */
-LODE_INLINE void mb_moment_tile(int n, int64_t rows, int64_t wide, const double *xi,
-                                const double *xj, int64_t c, int64_t left, double *out) {
-    mb_double sum[MOMENT_TILE];
-    double lane[VD];
-    LODE_UNROLL for (int i = 0; i < n; i++) memset(&sum[i], 0, sizeof sum[i]);
-    for (int64_t r = 0; r < rows; r++, xi += wide, xj += wide) {
-        mb_double v = mb_load_double(xj);
-        LODE_UNROLL for (int i = 0; i < n; i++) sum[i] += xi[i] * v;
-    }
-    LODE_UNROLL for (int i = 0; i < n; i++) {
-        memcpy(lane, &sum[i], sizeof lane);
-        for (int64_t l = 0; l < VD && l < left; l++) out[i * c + l] += lane[l];
-    }
-}
-
-/* Only columns from the diagonal's vector on; mirrored by the caller. */
-void simd_run_mb_moments(int64_t rows, int64_t c, const float *x, double *sum, double *products,
-                         double *work) {
-    int64_t wide = (c + VD - 1) / VD * VD;
-    for (int64_t first = 0; first < rows; first += MOMENT_ROWS) {
-        int64_t n = dw_min(MOMENT_ROWS, rows - first);
-        for (int64_t r = 0; r < n; r++) {
-            const float *from = x + (first + r) * c;
-            double *to = work + r * wide;
-            for (int64_t i = 0; i < c; i++) to[i] = (double)from[i];
-            for (int64_t i = 0; i < c; i++) sum[i] += to[i];
-            for (int64_t i = c; i < wide; i++) to[i] = 0;
-        }
-        for (int64_t i = 0, tile; i < c; i += tile) {
-            tile = c - i >= MOMENT_TILE ? MOMENT_TILE : 1;
-            for (int64_t j = i / VD * VD; j < c; j += VD) {
-                double *out = products + i * c + j;
-                if (tile == MOMENT_TILE)
-                    mb_moment_tile(MOMENT_TILE, n, wide, work + i, work + j, c, c - j, out);
-                else
-                    mb_moment_tile(1, n, wide, work + i, work + j, c, c - j, out);
-            }
-        }
-    }
-}
-
-void simd_run_mb_cov_times(int64_t c, const double *restrict cov, const float *restrict w,
-                           double *restrict v) {
-    for (int64_t i = 0; i < c; i++) v[i] = 0;
-    for (int64_t k = 0; k < c; k++) {
-        const double *restrict row = cov + k * c, s = (double)w[k];
-        for (int64_t i = 0; i < c; i++) v[i] += s * row[i];
-    }
 }
 
 /* ---- expansion and depthwise convolution ---- */
@@ -139,6 +66,11 @@ typedef struct mb_sums {
     int64_t pending;
     double total[V], total2[V];
 } mb_sums;
+
+static void mb_sums_begin(mb_sums *s, lode_v shift) {
+    memset(s, 0, sizeof *s);
+    s->shift = shift;
+}
 
 static void mb_sums_flush(mb_sums *s) {
     float a[V], b[V];
@@ -187,32 +119,43 @@ static void mb_sums_join(mb_sums *s, double n, double n_before, double *sum, dou
     }
 }
 
-void simd_run_mb_forward(const simd_mb *m, const simd_mb_weights *w, int64_t block, const float *x,
+/* Row i of z2 of block q. */
+static void mb_z2_row(const simd_mb *m, const mb_rows *r, const float *taps, int q, int64_t i,
+                      float *out) {
+    const simd_dw *d = &m->dw;
+    int64_t top = i * d->stride[0] - d->pad[0];
+    dw_rows t = {.taps = &d->taps};
+    for (int64_t u = 0, h = top; u < d->kh; u++, h++) {
+        if (h < 0 || h >= d->h) continue;
+        t.row[t.n] = r->ring[q] + (h & (m->x_ring - 1)) * d->x_row;
+        t.wrow[t.n++] = taps + u * d->kw * V;
+    }
+    dw_row(&t, d->ow, lode_v_zero(), V, out, V);
+}
+
+void simd_run_mb_forward(const simd_mb *m, const simd_mb_weights *w, int64_t pair, const float *x,
                          float *z2, double n_before, double *sum, double *m2, float *scratch) {
     const simd_dw *d = &m->dw;
-    int64_t mask = d->x_ring - 1, filled = 0;
-    const float *taps = w->depthwise + block * d->kh * d->kw * V;
-    mb_sums s = {.shift = lode_v_zero()};
-    s.sum = s.squares = lode_v_zero();
-    dw_rows t;
-    t.taps = &d->taps;
-    for (int64_t i = 0; i < d->oh; i++) {
-        int64_t top = i * d->stride[0] - d->pad[0], bottom = top + d->kh - 1;
-        float *out = z2 + i * d->ow * V;
-        filled = dw_max(filled, top);
-        for (; filled <= bottom && filled < d->h; filled++)
-            mb_x_row(m, w, block, x, filled, scratch + (filled & mask) * d->x_row, NULL);
-        t.n = 0;
-        for (int64_t u = 0, h = top; u < d->kh; u++, h++) {
-            if (h < 0 || h >= d->h) continue;
-            t.row[t.n] = scratch + (h & mask) * d->x_row;
-            t.wrow[t.n++] = taps + u * d->kw * V;
-        }
-        dw_row(&t, d->ow, lode_v_zero(), V, out, V);
-        if (i == 0) s.shift = lode_v_load(out);
-        mb_sums_row(&s, d->ow, out);
+    int64_t block = 2 * pair, nb = mb_pair_blocks(m, pair), taps = d->kh * d->kw * V;
+    int64_t pixels = d->oh * d->ow, s = d->stride[0], p = d->pad[0];
+    mb_rows r = {.done = 0};
+    mb_sums sums[2];
+    for (int q = 0; q < 2; q++) r.ring[q] = mb_carve(&scratch, m->x_ring * d->x_row);
+    r.u = scratch;
+    for (int64_t first = 0; first < d->oh; first += m->band) {
+        int64_t last = dw_min(d->oh, first + m->band);
+        r.done = dw_max(r.done, first * s - p);
+        mb_x_rows(m, w, &r, block, nb, x, dw_min(d->h, (last - 1) * s - p + d->kh));
+        for (int q = 0; q < nb; q++)
+            for (int64_t i = first; i < last; i++) {
+                float *out = z2 + (q * pixels + i * d->ow) * V;
+                mb_z2_row(m, &r, w->depthwise + (block + q) * taps, q, i, out);
+                if (i == 0) mb_sums_begin(&sums[q], lode_v_load(out));
+                mb_sums_row(&sums[q], d->ow, out);
+            }
     }
-    mb_sums_join(&s, (double)(d->oh * d->ow), n_before, sum, m2);
+    for (int q = 0; q < nb; q++)
+        mb_sums_join(&sums[q], (double)pixels, n_before, sum + q * V, m2 + q * V);
 }
 
 /* ---- projection ---- */
@@ -221,7 +164,7 @@ void simd_run_mb_forward(const simd_mb *m, const simd_mb_weights *w, int64_t blo
    [blocks][pixels][V]. */
 LODE_INLINE void mb_project_tile(int n, int nv, const simd_mb *m, const float *a, const float *w,
                                  float *z3, int64_t width) {
-    lode_v sum[MB_TILE][2];
+    lode_v sum[MB_LONG][2];
     LODE_UNROLL for (int i = 0; i < n; i++) {
         LODE_UNROLL for (int v = 0; v < nv; v++) sum[i][v] = lode_v_zero();
     }
@@ -247,28 +190,9 @@ LODE_INLINE void mb_project_tile(int n, int nv, const simd_mb *m, const float *a
 
 LODE_INLINE void mb_project_columns(int nv, const simd_mb *m, int64_t n, const float *a,
                                     const float *w, float *z3, int64_t width) {
-    enum { MOST = V == 16 ? 12 : 4 };
-    int64_t i = 0;
-#define MB_PROJECT(size)                                                                           \
-    mb_project_tile(size, nv, m, a + i * V, w, z3 + i * m->out, width);                            \
-    i += size
-    if (nv == 1)
-        while (i + MB_TILE <= n) {
-            MB_PROJECT(MB_TILE);
-        }
-    while (i + MOST <= n && n - i != 16) {
-        MB_PROJECT(MOST);
-    }
-    while (i + 8 <= n && V == 16) {
-        MB_PROJECT(8);
-    }
-    while (i + 4 <= n) {
-        MB_PROJECT(4);
-    }
-    while (i < n) {
-        MB_PROJECT(1);
-    }
-#undef MB_PROJECT
+#define MB_TILE(size) mb_project_tile(size, nv, m, a + i * V, w, z3 + i * m->out, width)
+    MB_EACH_TILE(n, nv, MB_TILE)
+#undef MB_TILE
 }
 
 static void mb_a2(const simd_mb *m, const simd_mb_weights *w, int64_t n, const float *z2,
@@ -281,7 +205,7 @@ static void mb_a2(const simd_mb *m, const simd_mb_weights *w, int64_t n, const f
         if (mb_is_smooth(m)) {
             for (int64_t i = 0; i < n; i++)
                 lode_v_store(out + i * V, lode_v_load(z + i * V) * scale + shift);
-            mb_act_row(m, n, out, NULL);
+            mb_act_run(m, n, out, 1, out, NULL);
         } else
             for (int64_t i = 0; i < n; i++)
                 lode_v_store(out + i * V,

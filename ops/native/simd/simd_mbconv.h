@@ -1,133 +1,199 @@
 /* simd_mbconv.h: what the forward and backward kernels of MBConv blocks share: products of pixels
-   with blocks of LODE_V channels, and rows of packed pixels. */
+   with blocks of LODE_V channels, and packed rows of the expanded image. */
 #ifndef LODE_OPS_NATIVE_SIMD_MBCONV_H
 #define LODE_OPS_NATIVE_SIMD_MBCONV_H
 #include "ops/native/simd/simd_act.h"
 #include "ops/native/simd/simd_depthwise.h"
 
-enum { MB_TILE = V == 16 ? 16 : 8 }; /* pixels whose sums stay in registers */
+/* Rows of a tile of sums that stays in registers: of two vectors, and of one. */
+enum { MB_ROWS = V == 16 ? 12 : 6, MB_LONG = V == 16 ? 16 : 8 };
 
-/* out[i] = start + sum_k x[i,k] w[k] for n pixels, a constant; out[i] is a vector. */
-LODE_INLINE void mb_point_tile(int n, int64_t k, const float *x, int64_t from, const float *w,
-                               lode_v start, float *out) {
-    lode_v sum[MB_TILE];
-    LODE_UNROLL for (int i = 0; i < n; i++) sum[i] = start;
-    for (int64_t p = 0; p < k; p++, x++, w += V) {
-        lode_v wp = lode_v_load(w);
-        LODE_UNROLL for (int i = 0; i < n; i++) sum[i] += lode_v_set(x[i * from]) * wp;
+/* Calls TILE(size) for rows until all n are done: sizes are constants, tiles few and none much
+   smaller than the rest. TILE reads `i`. */
+#define MB_EACH_TILE(n, nv, TILE)                                                                  \
+    for (int64_t i = 0, left; (left = (n)-i) > 0;) {                                               \
+        if ((nv) == 1 && left >= MB_LONG) {                                                        \
+            TILE(MB_LONG);                                                                         \
+            i += MB_LONG;                                                                          \
+        } else if ((nv) == 2 && left >= MB_ROWS && left != MB_ROWS + 4) {                          \
+            TILE(MB_ROWS);                                                                         \
+            i += MB_ROWS;                                                                          \
+        } else if (V == 16 && left >= 8) {                                                         \
+            TILE(8);                                                                               \
+            i += 8;                                                                                \
+        } else if (left >= 4) {                                                                    \
+            TILE(4);                                                                               \
+            i += 4;                                                                                \
+        } else if (left >= 2) {                                                                    \
+            TILE(2);                                                                               \
+            i += 2;                                                                                \
+        } else {                                                                                   \
+            TILE(1);                                                                               \
+            i += 1;                                                                                \
+        }                                                                                          \
     }
-    LODE_UNROLL for (int i = 0; i < n; i++) lode_v_store(out + i * V, sum[i]);
+
+/* out[v][i] = start[v] + sum_k x[i,k] w[v][k], of n pixels and nv blocks (constants), which lie
+   `plane` and k*V floats apart. Rows are addressed from every third, which takes few registers. */
+LODE_INLINE void mb_point_tile(int n, int nv, int64_t k, const float *x, int64_t from,
+                               const float *w, const lode_v *start, float *out, int64_t plane) {
+    lode_v sum[MB_LONG][2];
+    const float *row[(MB_LONG + 2) / 3], *w1 = w + k * V;
+    LODE_UNROLL for (int i = 0; i < (n + 2) / 3; i++) row[i] = x + 3 * i * from;
+    LODE_UNROLL for (int i = 0; i < n; i++) {
+        LODE_UNROLL for (int v = 0; v < nv; v++) sum[i][v] = start[v];
+    }
+    for (int64_t p = 0; p < k; p++) {
+        lode_v w0p = lode_v_load(w + p * V), w1p = nv == 2 ? lode_v_load(w1 + p * V) : w0p;
+        LODE_UNROLL for (int i = 0; i < n; i++) {
+            lode_v s = lode_v_set(row[i / 3][(i % 3) * from]);
+            sum[i][0] += s * w0p;
+            if (nv == 2) sum[i][1] += s * w1p;
+        }
+        LODE_UNROLL for (int i = 0; i < (n + 2) / 3; i++) row[i]++;
+    }
+    LODE_UNROLL for (int i = 0; i < n; i++) {
+        LODE_UNROLL for (int v = 0; v < nv; v++) lode_v_store(out + v * plane + i * V, sum[i][v]);
+    }
 }
 
-/* Any number of pixels, `from` floats apart. */
-static void mb_point(int64_t n, int64_t k, const float *x, int64_t from, const float *w,
-                     lode_v start, float *out) {
-#define MB_POINT(size) mb_point_tile(size, k, x + i * from, from, w, start, out + i * V)
-    int64_t i = 0;
-    for (; i + MB_TILE <= n; i += MB_TILE) MB_POINT(MB_TILE);
-    if (n - i >= 8) {
-        MB_POINT(8);
-        i += 8;
-    }
-    switch (n - i) {
-    case 7:
-        MB_POINT(7);
-        break;
-    case 6:
-        MB_POINT(6);
-        break;
-    case 5:
-        MB_POINT(5);
-        break;
-    case 4:
-        MB_POINT(4);
-        break;
-    case 3:
-        MB_POINT(3);
-        break;
-    case 2:
-        MB_POINT(2);
-        break;
-    case 1:
-        MB_POINT(1);
-        break;
-    default:
-        break;
-    }
-#undef MB_POINT
+LODE_INLINE void mb_point_of(int nv, int64_t n, int64_t k, const float *x, int64_t from,
+                             const float *w, const lode_v *start, float *out, int64_t plane) {
+#define MB_TILE(size) mb_point_tile(size, nv, k, x + i * from, from, w, start, out + i * V, plane)
+    MB_EACH_TILE(n, nv, MB_TILE)
+#undef MB_TILE
 }
 
-/* acc [k][V] += sum_i x[i,k] g[i], x rows `from` floats apart; n a constant number of k at once. */
-LODE_INLINE void mb_outer_tile(int n, int64_t rows, const float *x, int64_t from, const float *g,
-                               float *acc) {
-    lode_v sum[MB_TILE];
-    LODE_UNROLL for (int i = 0; i < n; i++) sum[i] = lode_v_load(acc + i * V);
+/* Any number of pixels, `from` floats apart, times nv (1 or 2) blocks of w. */
+static void mb_point(int64_t nv, int64_t n, int64_t k, const float *x, int64_t from, const float *w,
+                     const lode_v *start, float *out, int64_t plane) {
+    if (nv == 2)
+        mb_point_of(2, n, k, x, from, w, start, out, plane);
+    else
+        mb_point_of(1, n, k, x, from, w, start, out, plane);
+}
+
+/* acc[v][k][V] += sum_i x[i,k] g[v][i] for n k's and nv blocks (constants). */
+LODE_INLINE void mb_outer_tile(int n, int nv, int64_t rows, const float *x, int64_t from,
+                               const float *g, int64_t plane, float *acc, int64_t acc_plane) {
+    lode_v sum[MB_LONG][2];
+    LODE_UNROLL for (int i = 0; i < n; i++) {
+        LODE_UNROLL for (int v = 0; v < nv; v++) sum[i][v] =
+            lode_v_load(acc + v * acc_plane + i * V);
+    }
     for (int64_t r = 0; r < rows; r++, x += from, g += V) {
-        lode_v gr = lode_v_load(g);
-        LODE_UNROLL for (int i = 0; i < n; i++) sum[i] += lode_v_set(x[i]) * gr;
+        lode_v g0 = lode_v_load(g), g1 = nv == 2 ? lode_v_load(g + plane) : g0;
+        LODE_UNROLL for (int i = 0; i < n; i++) {
+            lode_v s = lode_v_set(x[i]);
+            sum[i][0] += s * g0;
+            if (nv == 2) sum[i][1] += s * g1;
+        }
     }
-    LODE_UNROLL for (int i = 0; i < n; i++) lode_v_store(acc + i * V, sum[i]);
-}
-static inline void mb_outer(int64_t k, int64_t rows, const float *x, int64_t from, const float *g,
-                            float *acc) {
-    int64_t i = 0;
-    for (; i + MB_TILE <= k; i += MB_TILE)
-        mb_outer_tile(MB_TILE, rows, x + i, from, g, acc + i * V);
-    for (; i + 8 <= k; i += 8) mb_outer_tile(8, rows, x + i, from, g, acc + i * V);
-    for (; i + 4 <= k; i += 4) mb_outer_tile(4, rows, x + i, from, g, acc + i * V);
-    for (; i < k; i++) mb_outer_tile(1, rows, x + i, from, g, acc + i * V);
+    LODE_UNROLL for (int i = 0; i < n; i++) {
+        LODE_UNROLL for (int v = 0; v < nv; v++)
+            lode_v_store(acc + v * acc_plane + i * V, sum[i][v]);
+    }
 }
 
-LODE_INLINE void mb_smooth_row(int act, int64_t n, float *a, float *slope) {
-    for (int64_t i = 0; i < n; i++) {
-        lode_v u = lode_v_load(a + i * V), value;
-        if (slope != NULL)
-            lode_v_store(slope + i * V, act_smooth_gradient(act, u, lode_v_set(1.0f), &value));
-        else
-            value = act_smooth(act, u);
-        lode_v_store(a + i * V, value);
-    }
+LODE_INLINE void mb_outer_of(int nv, int64_t k, int64_t rows, const float *x, int64_t from,
+                             const float *g, int64_t plane, float *acc) {
+#define MB_TILE(size) mb_outer_tile(size, nv, rows, x + i, from, g, plane, acc + i * V, k * V)
+    MB_EACH_TILE(k, nv, MB_TILE)
+#undef MB_TILE
 }
+
+/* acc [nv][k][V] += x^T g: rows of k floats of x, `from` apart, and of nv blocks g. */
+static inline void mb_outer(int64_t nv, int64_t k, int64_t rows, const float *x, int64_t from,
+                            const float *g, int64_t plane, float *acc) {
+    if (nv == 2)
+        mb_outer_of(2, k, rows, x, from, g, plane, acc);
+    else
+        mb_outer_of(1, k, rows, x, from, g, plane, acc);
+}
+
+/* ---- rows of a1 ---- */
 
 static inline bool mb_is_smooth(const simd_mb *m) {
     return m->act == LODE_ACT_HSWISH || m->act == LODE_ACT_SWISH;
 }
+static inline int64_t mb_pair_blocks(const simd_mb *m, int64_t pair) {
+    return dw_min(2, m->blocks - 2 * pair);
+}
 
-/* a = act(a) for n vectors; slope (may be NULL): act'(a), of smooth ones only. */
-static inline void mb_act_row(const simd_mb *m, int64_t n, float *a, float *slope) {
+/* a = act(u) of n vectors, u `step` vectors apart; slope: act'(u). act: a constant. */
+LODE_INLINE void mb_smooth_run(int act, int64_t n, const float *u, int64_t step, float *a,
+                               float *slope) {
+    for (int64_t i = 0; i < n; i++) {
+        lode_v at = lode_v_load(u + i * step * V), value;
+        if (slope != NULL)
+            lode_v_store(slope + i * V, act_smooth_gradient(act, at, lode_v_set(1.0f), &value));
+        else
+            value = act_smooth(act, at);
+        lode_v_store(a + i * V, value);
+    }
+}
+
+/* slope: NULL, or wanted of the smooth ones. */
+static inline void mb_act_run(const simd_mb *m, int64_t n, const float *u, int64_t step, float *a,
+                              float *slope) {
     lode_v low = lode_v_set(m->low), high = lode_v_set(m->high);
     if (m->act == LODE_ACT_HSWISH)
-        mb_smooth_row(LODE_ACT_HSWISH, n, a, slope);
+        mb_smooth_run(LODE_ACT_HSWISH, n, u, step, a, slope);
     else if (m->act == LODE_ACT_SWISH)
-        mb_smooth_row(LODE_ACT_SWISH, n, a, slope);
+        mb_smooth_run(LODE_ACT_SWISH, n, u, step, a, slope);
     else
         for (int64_t i = 0; i < n; i++)
-            lode_v_store(a + i * V, act_clamp(low, high, lode_v_load(a + i * V)));
+            lode_v_store(a + i * V, act_clamp(low, high, lode_v_load(u + i * step * V)));
 }
 
-/* n pixels of a1, `from` floats of x apart, side by side. */
-static inline void mb_x_run(const simd_mb *m, const simd_mb_weights *w, int64_t block, int64_t n,
-                            const float *x, int64_t from, float *out, float *slope) {
-    if (!m->expands) {
-        dw_pack_run(n, x + block * V, from, dw_min(V, m->dw.c - block * V), out);
-        return;
-    }
-    mb_point(n, m->in, x, from, w->expand + block * m->in * V, lode_v_load(w->shift1 + block * V),
-             out);
-    mb_act_row(m, n, out, slope);
-}
+/* Packed rows of a1 of a pair, columns sorted by their remainder modulo the stride (see
+   simd_depthwise.c): ring[q] of block q. */
+typedef struct mb_rows {
+    float *ring[2], *slope[2]; /* slope NULL: not wanted */
+    float *u;                  /* [2][m->rows * W][V] */
+    int64_t done;
+} mb_rows;
 
-/* Row i of a1, columns sorted by their remainder modulo the stride, see simd_depthwise.c. */
-static inline void mb_x_row(const simd_mb *m, const simd_mb_weights *w, int64_t block,
-                            const float *x, int64_t i, float *row, float *slope) {
+/* Row i of block q, from u or, without an expansion, from x. */
+static inline void mb_x_row(const simd_mb *m, const mb_rows *r, int64_t block, int q,
+                            const float *x, const float *u, int64_t i) {
     const simd_dw *d = &m->dw;
-    int64_t s = d->stride[1], p = d->pad[1];
-    for (int64_t r = 0; r < s; r++) {
-        int64_t j = s == 1 ? 0 : ((r - p) % s + s) % s; /* first column of this remainder */
+    int64_t s = d->stride[1], p = d->pad[1], row = (i & (m->x_ring - 1)) * d->x_row;
+    for (int64_t k = 0; k < s; k++) {
+        int64_t j = s == 1 ? 0 : ((k - p) % s + s) % s; /* first column of this remainder */
         if (j >= d->w) continue;
-        int64_t at = s == 1 ? p * V : (r * d->run + (j + p) / s) * V;
-        mb_x_run(m, w, block, (d->w - j - 1) / s + 1, x + (i * d->w + j) * m->in, s * m->in,
-                 row + at, slope != NULL ? slope + at : NULL);
+        int64_t at = row + (s == 1 ? p * V : (k * d->run + (j + p) / s) * V);
+        int64_t n = s == 1 ? d->w : (d->w - j - 1) / s + 1;
+        if (m->expands)
+            mb_act_run(m, n, u + j * V, s, r->ring[q] + at,
+                       r->slope[q] != NULL ? r->slope[q] + at : NULL);
+        else
+            dw_pack_run(n, x + (i * d->w + j) * m->in + block * V, s * m->in,
+                        dw_min(V, d->c - block * V), r->ring[q] + at);
     }
+}
+
+/* Rows from r->done up to `end`, of nb blocks from `block` on. */
+static inline void mb_x_rows(const simd_mb *m, const simd_mb_weights *w, mb_rows *r, int64_t block,
+                             int64_t nb, const float *x, int64_t end) {
+    const simd_dw *d = &m->dw;
+    int64_t first = r->done, plane = m->rows * d->w * V;
+    if (end <= first) return;
+    r->done = end;
+    if (m->expands) {
+        lode_v start[2] = {lode_v_load(w->shift1 + block * V), lode_v_zero()};
+        if (nb == 2) start[1] = lode_v_load(w->shift1 + (block + 1) * V);
+        mb_point(nb, (end - first) * d->w, m->in, x + first * d->w * m->in, m->in,
+                 w->expand + block * m->in * V, start, r->u, plane);
+    }
+    for (int q = 0; q < nb; q++)
+        for (int64_t i = first; i < end; i++)
+            mb_x_row(m, r, block + q, q, x, r->u + q * plane + (i - first) * d->w * V, i);
+}
+
+static inline float *mb_carve(float **scratch, int64_t floats) {
+    float *p = *scratch;
+    *scratch += floats;
+    return p;
 }
 #endif

@@ -1,22 +1,24 @@
 /* Backward kernels of MBConv blocks; native_mbconv.c tells how they play together.
 
-   g2 is the gradient behind norm 2 (its activation's slope applied): project_t dz3 times a slope.
-   It is computed twice, once for its sums and the projection's weights, once more, when the sums
-   are known, for dz2 = of_g g2 + of_z z2 + rest: a product of a few FMAs per value instead of
-   writing and reading an expanded tensor.
-
-   The second sweep goes down an image for LODE_V channels, a band of rows of z2 at a time: rows of
-   a1 are computed from x and rows of dz2 as above, both into rings of packed rows; the band's part
-   of the depthwise weight gradient; the rows of g1 that are complete now; their part of x^T g1 and
-   of dx. Nothing expanded is written but these rings. */
+   The second sweep goes down an image for a pair of blocks, a band of rows of z2 at a time: rows of
+   a1 are computed from x, rows of dz2 from g2 and z2, both into rings of packed rows; the band's
+   part of the depthwise weight gradient; the rows of g1 that are complete now; their part of x^T g1
+   and of dx. Nothing expanded is written but these rings. */
 #include "ops/native/simd/simd_mbconv.h"
+
+static void mb_add_lanes(lode_v v, double *sum) {
+    float lane[V];
+    lode_v_store(lane, v);
+    for (int l = 0; l < V; l++) sum[l] += (double)lane[l];
+}
 
 /* ---- projection ---- */
 
-/* For n pixels: da (in: gradient of a2) and z2 to a2, sums of g2 and g2 (z2 - mean2). act: a
+/* Of n pixels and block b: da (in: gradient of a2) and z2 to a2 and g2, and the sums. act: a
    constant; below 0 a clamp. */
-LODE_INLINE void mb_g2_rows(int act, const simd_mb *m, const simd_mb_weights *w, int64_t b,
-                            int64_t n, const float *da, const float *z2, float *a, lode_v sums[2]) {
+LODE_INLINE void mb_g2_run(int act, const simd_mb *m, const simd_mb_weights *w, int64_t b,
+                           int64_t n, float *da, const float *z2, float *g2, double *sum,
+                           double *sum_z) {
     lode_v scale = lode_v_load(w->scale2 + b * V), shift = lode_v_load(w->shift2 + b * V);
     lode_v mean = lode_v_load(w->mean2 + b * V), s = lode_v_zero(), sz = s;
     lode_v low = lode_v_set(m->low), high = lode_v_set(m->high);
@@ -25,86 +27,104 @@ LODE_INLINE void mb_g2_rows(int act, const simd_mb *m, const simd_mb_weights *w,
         if (act < 0) {
             v = act_clamp(low, high, u);
             g = act_clamp_gradient(low, high, u, g);
-        } else
+        } else {
             g = act_smooth_gradient(act, u, g, &v);
-        lode_v_store(a + i * V, v);
+        }
+        lode_v_store(da + i * V, v);
+        lode_v_store(g2 + i * V, g);
         s += g;
         sz += g * (z - mean);
     }
-    sums[0] = s;
-    sums[1] = sz;
-}
-
-static void mb_add_lanes(lode_v v, double *sum) {
-    float lane[V];
-    lode_v_store(lane, v);
-    for (int l = 0; l < V; l++) sum[l] += (double)lane[l];
+    mb_add_lanes(s, sum + b * V);
+    mb_add_lanes(sz, sum_z + b * V);
 }
 
 void simd_run_mb_project_backward(const simd_mb *m, const simd_mb_weights *w, const float *dz3,
-                                  const float *z2, float *dw, double *sum, double *sum_z,
+                                  const float *z2, float *g2, float *dw, double *sum, double *sum_z,
                                   float *scratch) {
-    enum { PIXELS = 64 };
-    int64_t pixels = m->dw.oh * m->dw.ow;
-    float *a = scratch;
+    const lode_v zero[2] = {lode_v_zero(), lode_v_zero()};
+    int64_t pixels = m->dw.oh * m->dw.ow, plane = m->pixels * V;
     for (int64_t i = 0; i < pixels; i += m->pixels) {
         int64_t n = dw_min(m->pixels, pixels - i);
         const float *dz = dz3 + i * m->out;
-        float *da = a + m->pixels * V;
-        for (int64_t b = 0; b < m->blocks; b++) {
-            const float *z = z2 + (b * pixels + i) * V;
-            lode_v sums[2];
-            mb_point(n, m->out, dz, m->out, w->project_t + b * m->out * V, lode_v_zero(), da);
-            if (m->act == LODE_ACT_HSWISH)
-                mb_g2_rows(LODE_ACT_HSWISH, m, w, b, n, da, z, a, sums);
-            else if (m->act == LODE_ACT_SWISH)
-                mb_g2_rows(LODE_ACT_SWISH, m, w, b, n, da, z, a, sums);
-            else
-                mb_g2_rows(-1, m, w, b, n, da, z, a, sums);
-            mb_add_lanes(sums[0], sum + b * V);
-            mb_add_lanes(sums[1], sum_z + b * V);
-            mb_outer(m->out, n, dz, m->out, a, dw + b * m->out * V);
+        for (int64_t b = 0; b < m->blocks; b += 2) {
+            int64_t nb = mb_pair_blocks(m, b / 2);
+            mb_point(nb, n, m->out, dz, m->out, w->project_t + b * m->out * V, zero, scratch,
+                     plane);
+            for (int64_t q = b; q < b + nb; q++) {
+                int64_t at = (q * pixels + i) * V;
+                float *da = scratch + (q - b) * plane;
+                if (m->act == LODE_ACT_HSWISH)
+                    mb_g2_run(LODE_ACT_HSWISH, m, w, q, n, da, z2 + at, g2 + at, sum, sum_z);
+                else if (m->act == LODE_ACT_SWISH)
+                    mb_g2_run(LODE_ACT_SWISH, m, w, q, n, da, z2 + at, g2 + at, sum, sum_z);
+                else
+                    mb_g2_run(-1, m, w, q, n, da, z2 + at, g2 + at, sum, sum_z);
+            }
+            if (dw != NULL)
+                mb_outer(nb, m->out, n, dz, m->out, scratch, plane, dw + b * m->out * V);
         }
     }
 }
 
 /* ---- depthwise convolution and expansion ---- */
 
-LODE_INLINE void mb_dz2_pixels(int act, const simd_mb *m, const simd_mb_weights *w, int64_t b,
-                               int64_t n, const float *z2, float *dz) {
-    lode_v scale = lode_v_load(w->scale2 + b * V), shift = lode_v_load(w->shift2 + b * V);
+/* What one image and pair is worked on with. */
+typedef struct mb_sweep {
+    const simd_mb *m;
+    const simd_mb_weights *w;
+    int64_t block, blocks; /* the pair's */
+    mb_rows a1;
+    float *dz2[2], *g; /* rings of packed rows; g1 [2][rows * W][V] */
+    const float *zero;
+    int64_t g_done;
+} mb_sweep;
+
+/* Rows first .. last of dz2 of block q, packed. */
+static void mb_dz2_rows(const mb_sweep *s, int q, int64_t first, int64_t last, const float *z2,
+                        const float *g2) {
+    const simd_dw *d = &s->m->dw;
+    const simd_mb_weights *w = s->w;
+    int64_t b = s->block + q, at = (q * d->oh + first) * d->ow * V;
     lode_v of_g = lode_v_load(w->of_g + b * V), of_z = lode_v_load(w->of_z + b * V);
     lode_v rest = lode_v_load(w->rest + b * V);
-    lode_v low = lode_v_set(m->low), high = lode_v_set(m->high), unused;
-    for (int64_t i = 0; i < n; i++) {
-        lode_v z = lode_v_load(z2 + i * V), u = z * scale + shift, g = lode_v_load(dz + i * V);
-        g = act < 0 ? act_clamp_gradient(low, high, u, g) : act_smooth_gradient(act, u, g, &unused);
-        lode_v_store(dz + i * V, g * of_g + (z * of_z + rest));
+    for (int64_t i = first; i < last; i++, at += d->ow * V) {
+        float *row = s->dz2[q] + (i & (s->m->dy_ring - 1)) * d->dy_row + d->dy_left * V;
+        const float *z = z2 + at, *g = g2 + at;
+        for (int64_t j = 0; j < d->ow; j++)
+            lode_v_store(row + j * V,
+                         lode_v_load(g + j * V) * of_g + (lode_v_load(z + j * V) * of_z + rest));
     }
 }
 
-/* Row i of dz2, packed. */
-static void mb_dz2_row(const simd_mb *m, const simd_mb_weights *w, int64_t b, const float *dz3,
-                       const float *z2, int64_t i, float *row) {
-    int64_t n = m->dw.ow;
-    const float *z = z2 + i * n * V;
-    row += m->dw.dy_left * V;
-    mb_point(n, m->out, dz3 + i * n * m->out, m->out, w->project_t + b * m->out * V, lode_v_zero(),
-             row);
-    if (m->act == LODE_ACT_HSWISH)
-        mb_dz2_pixels(LODE_ACT_HSWISH, m, w, b, n, z, row);
-    else if (m->act == LODE_ACT_SWISH)
-        mb_dz2_pixels(LODE_ACT_SWISH, m, w, b, n, z, row);
-    else
-        mb_dz2_pixels(-1, m, w, b, n, z, row);
+/* Row h of the gradient of a1 of block q to out, pixels `pixel` floats apart. */
+static void mb_gradient_row(const mb_sweep *s, int q, int64_t h, int64_t lanes, float *out,
+                            int64_t pixel) {
+    const simd_dw *d = &s->m->dw;
+    int64_t stride = d->stride[1], base = (h + d->pad[0]) / d->stride[0];
+    const simd_dw_meeting *meet = &d->meet[(h + d->pad[0]) % d->stride[0]];
+    const float *taps = s->w->depthwise + (s->block + q) * d->kh * d->kw * V;
+    dw_rows t = {.n = 0};
+    for (int k = 0; k < meet->n; k++) {
+        int64_t i = base + meet->shift[k];
+        if (i < 0 || i >= d->oh) continue;
+        t.row[t.n] = s->dz2[q] + (i & (s->m->dy_ring - 1)) * d->dy_row;
+        t.wrow[t.n++] = taps + meet->u[k] * d->kw * V;
+    }
+    for (int64_t r = 0; r < stride && r < d->w; r++) {
+        t.taps = &d->gradient[r];
+        dw_row(&t, stride == 1 ? d->w : (d->w - r - 1) / stride + 1, lode_v_zero(), lanes,
+               out + r * pixel, stride * pixel);
+    }
 }
 
-/* n pixels of the gradient of a1 to g1, with their sum. a, slope: packed as a1 is. */
+/* n pixels of the gradient of a1, `step` vectors apart, to g1; returns sum + theirs. a, slope:
+   packed as a1 is. */
 static lode_v mb_g1_run(const simd_mb *m, int64_t n, const float *a, const float *slope, float *g,
                         int64_t step, lode_v sum) {
     lode_v low = lode_v_set(m->low), high = lode_v_set(m->high);
     bool smooth = mb_is_smooth(m);
-    for (int64_t i = 0; i < n; i++, g += step) {
+    for (int64_t i = 0; i < n; i++, g += step * V) {
         lode_v v = lode_v_load(g);
         if (smooth)
             v *= lode_v_load(slope + i * V);
@@ -116,59 +136,22 @@ static lode_v mb_g1_run(const simd_mb *m, int64_t n, const float *a, const float
     return sum;
 }
 
-/* What one image and block is worked on with. */
-typedef struct mb_sweep {
-    const simd_mb *m;
-    const simd_mb_weights *w;
-    int64_t block;
-    const float *taps;
-    float *x, *slope, *dz2, *g; /* rings of packed rows; g1 */
-    int64_t x_done, dz2_done, g_done;
-} mb_sweep;
-
-static void mb_gradient_rows(const mb_sweep *s, int64_t h, dw_rows *t) {
-    const simd_dw *d = &s->m->dw;
-    int64_t base = (h + d->pad[0]) / d->stride[0];
-    const simd_dw_meeting *meet = &d->meet[(h + d->pad[0]) % d->stride[0]];
-    t->n = 0;
-    for (int k = 0; k < meet->n; k++) {
-        int64_t i = base + meet->shift[k];
-        if (i < 0 || i >= d->oh) continue;
-        t->row[t->n] = s->dz2 + (i & (s->m->dy_ring - 1)) * d->dy_row;
-        t->wrow[t->n++] = s->taps + meet->u[k] * d->kw * V;
-    }
-}
-
-/* Row h of the gradient of a1 to out, pixels `pixel` floats apart. */
-static void mb_gradient_row(const mb_sweep *s, int64_t h, int64_t lanes, float *out,
-                            int64_t pixel) {
-    const simd_dw *d = &s->m->dw;
-    int64_t stride = d->stride[1];
-    dw_rows t;
-    mb_gradient_rows(s, h, &t);
-    for (int64_t r = 0; r < stride && r < d->w; r++) {
-        t.taps = &d->gradient[r];
-        dw_row(&t, stride == 1 ? d->w : (d->w - r - 1) / stride + 1, lode_v_zero(), lanes,
-               out + r * pixel, stride * pixel);
-    }
-}
-
-static lode_v mb_g1_row(const mb_sweep *s, int64_t h, float *g, lode_v sum) {
+static lode_v mb_g1_row(const mb_sweep *s, int q, int64_t h, float *g, lode_v sum) {
     const simd_dw *d = &s->m->dw;
     int64_t stride = d->stride[1], p = d->pad[1], row = (h & (s->m->x_ring - 1)) * d->x_row;
-    mb_gradient_row(s, h, V, g, V);
+    mb_gradient_row(s, q, h, V, g, V);
     for (int64_t j = 0; j < stride && j < d->w; j++) {
-        int64_t r = (j + p) % stride, at = row + (r * d->run + (j + p) / stride) * V;
-        sum = mb_g1_run(s->m, (d->w - j - 1) / stride + 1, s->x + at, s->slope + at, g + j * V,
-                        stride * V, sum);
+        int64_t at = row + ((j + p) % stride * d->run + (j + p) / stride) * V;
+        sum = mb_g1_run(s->m, (d->w - j - 1) / stride + 1, s->a1.ring[q] + at, s->a1.slope[q] + at,
+                        g + j * V, stride, sum);
     }
     return sum;
 }
 
-/* dx (+)= g expand_t: n pixels, nv vectors; constants. */
-LODE_INLINE void mb_dx_tile(int n, int nv, int64_t ld_w, const float *g, const float *w, float *dx,
-                            int64_t c, int64_t width, bool add) {
-    lode_v sum[MB_TILE][2];
+/* dx (+)= g expand_t: n pixels, nv vectors; constants. g: nb blocks, `plane` apart. */
+LODE_INLINE void mb_dx_tile(int n, int nv, int64_t nb, int64_t ld_w, const float *g, int64_t plane,
+                            const float *w, float *dx, int64_t c, int64_t width, bool add) {
+    lode_v sum[MB_LONG][2];
     LODE_UNROLL for (int i = 0; i < n; i++) {
         LODE_UNROLL for (int v = 0; v < nv; v++) {
             const float *from = dx + i * c + v * V;
@@ -178,14 +161,15 @@ LODE_INLINE void mb_dx_tile(int n, int nv, int64_t ld_w, const float *g, const f
                                     : lode_v_load_first(from, left);
         }
     }
-    for (int l = 0; l < V; l++, w += ld_w) {
-        lode_v wv[2];
-        LODE_UNROLL for (int v = 0; v < nv; v++) wv[v] = lode_v_load(w + v * V);
-        LODE_UNROLL for (int i = 0; i < n; i++) {
-            lode_v s = lode_v_set(g[i * V + l]);
-            LODE_UNROLL for (int v = 0; v < nv; v++) sum[i][v] += s * wv[v];
+    for (int64_t b = 0; b < nb; b++, g += plane)
+        for (int l = 0; l < V; l++, w += ld_w) {
+            lode_v wv[2];
+            LODE_UNROLL for (int v = 0; v < nv; v++) wv[v] = lode_v_load(w + v * V);
+            LODE_UNROLL for (int i = 0; i < n; i++) {
+                lode_v s = lode_v_set(g[i * V + l]);
+                LODE_UNROLL for (int v = 0; v < nv; v++) sum[i][v] += s * wv[v];
+            }
         }
-    }
     LODE_UNROLL for (int i = 0; i < n; i++) {
         LODE_UNROLL for (int v = 0; v < nv; v++) {
             float *to = dx + i * c + v * V;
@@ -198,37 +182,20 @@ LODE_INLINE void mb_dx_tile(int n, int nv, int64_t ld_w, const float *g, const f
     }
 }
 
-LODE_INLINE void mb_dx_columns(int nv, int64_t n, int64_t ld_w, const float *g, const float *w,
-                               float *dx, int64_t c, int64_t width, bool add) {
-    enum { MOST = V == 16 ? 12 : 4 };
-    int64_t i = 0;
-#define MB_DX(size)                                                                                \
-    mb_dx_tile(size, nv, ld_w, g + i * V, w, dx + i * c, c, width, add);                           \
-    i += size
-    if (nv == 1)
-        while (i + MB_TILE <= n) {
-            MB_DX(MB_TILE);
-        }
-    while (i + MOST <= n && n - i != 16) {
-        MB_DX(MOST);
-    }
-    while (i + 8 <= n && V == 16) {
-        MB_DX(8);
-    }
-    while (i + 4 <= n) {
-        MB_DX(4);
-    }
-    while (i < n) {
-        MB_DX(1);
-    }
-#undef MB_DX
+LODE_INLINE void mb_dx_columns(int nv, int64_t n, int64_t nb, int64_t ld_w, const float *g,
+                               int64_t plane, const float *w, float *dx, int64_t c, int64_t width,
+                               bool add) {
+#define MB_TILE(size) mb_dx_tile(size, nv, nb, ld_w, g + i * V, plane, w, dx + i * c, c, width, add)
+    MB_EACH_TILE(n, nv, MB_TILE)
+#undef MB_TILE
 }
 
-static void mb_dx(const simd_mb *m, int64_t n, const float *g, const float *w, float *dx,
-                  bool add) {
-    int64_t j = 0, c = m->in;
-    for (; j + V < c; j += 2 * V) mb_dx_columns(2, n, m->in_wide, g, w + j, dx + j, c, c - j, add);
-    if (j < c) mb_dx_columns(1, n, m->in_wide, g, w + j, dx + j, c, c - j, add);
+static void mb_dx(const mb_sweep *s, int64_t n, float *dx, bool add) {
+    int64_t j = 0, c = s->m->in, ld = s->m->in_wide, plane = s->m->rows * s->m->dw.w * V;
+    const float *w = s->w->expand_t + s->block * V * ld;
+    for (; j + V < c; j += 2 * V)
+        mb_dx_columns(2, n, s->blocks, ld, s->g, plane, w + j, dx + j, c, c - j, add);
+    if (j < c) mb_dx_columns(1, n, s->blocks, ld, s->g, plane, w + j, dx + j, c, c - j, add);
 }
 
 /* The rows of the gradient of a1 that are complete, up to `end`. */
@@ -236,78 +203,109 @@ static void mb_finish_rows(mb_sweep *s, int64_t end, const float *x, float *xg, 
                            float *dx, bool add) {
     const simd_mb *m = s->m;
     const simd_dw *d = &m->dw;
-    int64_t first = s->g_done, n = (end - first) * d->w;
-    lode_v total = lode_v_zero();
+    int64_t first = s->g_done, n = (end - first) * d->w, plane = m->rows * d->w * V;
     s->g_done = end;
-    if (!m->expands) {
-        int64_t lanes = dw_min(V, d->c - s->block * V);
-        for (int64_t h = first; dx != NULL && h < end; h++)
-            mb_gradient_row(s, h, lanes, dx + h * d->w * d->c + s->block * V, d->c);
-        return;
+    for (int q = 0; q < s->blocks; q++) {
+        lode_v total = lode_v_zero();
+        int64_t channel = (s->block + q) * V;
+        for (int64_t h = first; h < end; h++)
+            if (m->expands)
+                total = mb_g1_row(s, q, h, s->g + q * plane + (h - first) * d->w * V, total);
+            else if (dx != NULL)
+                mb_gradient_row(s, q, h, dw_min(V, d->c - channel), dx + h * d->w * d->c + channel,
+                                d->c);
+        if (m->expands) mb_add_lanes(total, sum + q * V);
     }
-    for (int64_t h = first; h < end; h++)
-        total = mb_g1_row(s, h, s->g + (h - first) * d->w * V, total);
-    mb_add_lanes(total, sum);
-    mb_outer(m->in, n, x + first * d->w * m->in, m->in, s->g, xg);
-    if (dx != NULL)
-        mb_dx(m, n, s->g, s->w->expand_t + s->block * V * m->in_wide, dx + first * d->w * m->in,
-              add);
+    if (!m->expands) return;
+    mb_outer(s->blocks, m->in, n, x + first * d->w * m->in, m->in, s->g, plane, xg);
+    if (dx != NULL) mb_dx(s, n, dx + first * d->w * m->in, add);
 }
 
-void simd_run_mb_backward(const simd_mb *m, const simd_mb_weights *w, int64_t block, const float *x,
-                          const float *dz3, const float *z2, float *dw, float *xg, double *sum,
+static void mb_sweep_carve(mb_sweep *s, float *scratch) {
+    const simd_mb *m = s->m;
+    const simd_dw *d = &m->dw;
+    for (int q = 0; q < 2; q++) {
+        s->a1.ring[q] = mb_carve(&scratch, m->x_ring * d->x_row);
+        s->a1.slope[q] = mb_carve(&scratch, m->x_ring * d->x_row);
+        s->dz2[q] = mb_carve(&scratch, m->dy_ring * d->dy_row);
+    }
+    s->zero = mb_carve(&scratch, d->x_row);
+    s->a1.u = mb_carve(&scratch, 2 * m->rows * d->w * V);
+    s->g = scratch;
+}
+
+void simd_run_mb_backward(const simd_mb *m, const simd_mb_weights *w, int64_t pair, const float *x,
+                          const float *z2, const float *g2, float *dw, float *xg, double *sum,
                           float *dx, bool add, float *scratch) {
     const simd_dw *d = &m->dw;
-    int64_t s = d->stride[0], p = d->pad[0], x_floats = m->x_ring * d->x_row;
-    mb_sweep sweep = {.m = m, .w = w, .block = block};
-    sweep.taps = w->depthwise + block * d->kh * d->kw * V;
-    sweep.x = scratch;
-    sweep.slope = sweep.x + x_floats;
-    sweep.dz2 = sweep.slope + x_floats;
-    float *zero = sweep.dz2 + m->dy_ring * d->dy_row;
-    sweep.g = zero + d->x_row;
-    dw_weights b = {.d = d,
-                    .x = sweep.x,
-                    .dy = sweep.dz2 + d->dy_left * V,
-                    .zero = zero,
-                    .x_mask = m->x_ring - 1,
-                    .y_mask = m->dy_ring - 1,
-                    .partial = dw};
+    int64_t stride = d->stride[0], p = d->pad[0];
+    mb_sweep s = {.m = m, .w = w, .block = 2 * pair, .blocks = mb_pair_blocks(m, pair)};
+    mb_sweep_carve(&s, scratch);
     for (int64_t first = 0; first < d->oh; first += m->band) {
         int64_t last = dw_min(d->oh, first + m->band);
-        int64_t x_end = dw_min(d->h, (last - 1) * s - p + d->kh);
-        sweep.x_done = dw_max(sweep.x_done, first * s - p);
-        for (; sweep.x_done < x_end; sweep.x_done++) {
-            int64_t at = (sweep.x_done & (m->x_ring - 1)) * d->x_row;
-            mb_x_row(m, w, block, x, sweep.x_done, sweep.x + at, sweep.slope + at);
+        int64_t end = last == d->oh ? d->h : dw_min(d->h, last * stride - p);
+        s.a1.done = dw_max(s.a1.done, first * stride - p);
+        mb_x_rows(m, w, &s.a1, s.block, s.blocks, x, dw_min(d->h, (last - 1) * stride - p + d->kh));
+        for (int q = 0; q < s.blocks; q++) {
+            dw_weights b = {.d = d,
+                            .x = s.a1.ring[q],
+                            .dy = s.dz2[q] + d->dy_left * V,
+                            .zero = s.zero,
+                            .x_mask = m->x_ring - 1,
+                            .y_mask = m->dy_ring - 1,
+                            .partial = dw + q * d->kh * d->kw * V};
+            mb_dz2_rows(&s, q, first, last, z2, g2);
+            if (dw != NULL) dw_weight_band(&b, first, last);
         }
-        for (; sweep.dz2_done < last; sweep.dz2_done++)
-            mb_dz2_row(m, w, block, dz3, z2, sweep.dz2_done,
-                       sweep.dz2 + (sweep.dz2_done & (m->dy_ring - 1)) * d->dy_row);
-        dw_weight_band(&b, first, last);
-        int64_t end = last == d->oh ? d->h : dw_min(d->h, last * s - p);
-        if (end > sweep.g_done) mb_finish_rows(&sweep, end, x, xg, sum, dx, add);
+        if (end > s.g_done) mb_finish_rows(&s, end, x, xg, sum, dx, add);
     }
 }
 
 /* ---- what is left for dx when the sums of norm 1 are known ---- */
 
-void simd_run_mb_affine(int64_t rows, int64_t c, const float *restrict x, const float *restrict a,
-                        const float *restrict b, const float *restrict r, float *restrict y) {
-    int64_t wide = (c + V - 1) / V * V;
-    for (int64_t j = 0; j < c; j += V) {
-        int64_t lanes = dw_min(V, c - j);
-        lode_v start = lode_v_load(b + j);
-        for (int64_t i = 0; i < rows; i++) {
-            lode_v sum = start + lode_v_load_first(y + i * c + j, lanes), more = lode_v_zero();
-            if (r != NULL) sum += lode_v_load_first(r + i * c + j, lanes);
-            int64_t k = 0;
-            for (; k + 2 <= c; k += 2) {
-                sum += lode_v_set(x[i * c + k]) * lode_v_load(a + k * wide + j);
-                more += lode_v_set(x[i * c + k + 1]) * lode_v_load(a + (k + 1) * wide + j);
-            }
-            if (k < c) sum += lode_v_set(x[i * c + k]) * lode_v_load(a + k * wide + j);
-            lode_v_store_first(y + i * c + j, sum + more, lanes);
+/* n rows, nv vectors; constants. */
+LODE_INLINE void mb_affine_tile(int n, int nv, int64_t c, int64_t width, int64_t wide,
+                                const float *x, const float *a, const float *b, const float *r,
+                                float *y) {
+    lode_v sum[MB_LONG][2];
+    LODE_UNROLL for (int i = 0; i < n; i++) {
+        LODE_UNROLL for (int v = 0; v < nv; v++) {
+            int64_t left = dw_min(V, width - v * V), at = i * c + v * V;
+            sum[i][v] = lode_v_load(b + v * V) + lode_v_load_first(y + at, left);
+            if (r != NULL) sum[i][v] += lode_v_load_first(r + at, left);
         }
     }
+    for (int64_t k = 0; k < c; k++, a += wide) {
+        lode_v av[2];
+        LODE_UNROLL for (int v = 0; v < nv; v++) av[v] = lode_v_load(a + v * V);
+        LODE_UNROLL for (int i = 0; i < n; i++) {
+            lode_v s = lode_v_set(x[i * c + k]);
+            LODE_UNROLL for (int v = 0; v < nv; v++) sum[i][v] += s * av[v];
+        }
+    }
+    LODE_UNROLL for (int i = 0; i < n; i++) {
+        LODE_UNROLL for (int v = 0; v < nv; v++)
+            lode_v_store_first(y + i * c + v * V, sum[i][v], dw_min(V, width - v * V));
+    }
+}
+
+LODE_INLINE void mb_affine_columns(int nv, int64_t rows, int64_t c, int64_t width, int64_t wide,
+                                   const float *x, const float *a, const float *b, const float *r,
+                                   float *y) {
+#define MB_TILE(size)                                                                              \
+    mb_affine_tile(size, nv, c, width, wide, x + i * c, a, b, r != NULL ? r + i * c : NULL,        \
+                   y + i * c)
+    MB_EACH_TILE(rows, nv, MB_TILE)
+#undef MB_TILE
+}
+
+void simd_run_mb_affine(int64_t rows, int64_t c, const float *x, const float *a, const float *b,
+                        const float *r, float *y) {
+    int64_t wide = (c + V - 1) / V * V, j = 0;
+    for (; j + V < c; j += 2 * V)
+        mb_affine_columns(2, rows, c, c - j, wide, x, a + j, b + j, r != NULL ? r + j : NULL,
+                          y + j);
+    if (j < c)
+        mb_affine_columns(1, rows, c, c - j, wide, x, a + j, b + j, r != NULL ? r + j : NULL,
+                          y + j);
 }
