@@ -34,9 +34,12 @@
 #include <math.h>
 
 enum {
-    MB_PIECES = 32,             /* at most */
+    MB_PIECES = 16,             /* at most */
     MB_PIECES_LEAST = 4,        /* if there are so many images */
     MB_PARTIAL_BYTES = 8 << 20, /* what pieces may take for their partial sums */
+    MB_STREAM_BYTES = 12 << 20, /* larger tensors are not in cache when they are read again */
+    MB_AGAIN_LARGE = 32,        /* channels of y up to which g2 is cheaper to compute twice */
+    MB_AGAIN_SMALL = 16,
     MB_MOMENT_BYTES = 4 << 20,
     MB_MOMENT_ROWS = 16 /* see mb_moments in simd.h */
 };
@@ -67,6 +70,10 @@ mb_job mb_job_of(const lode_op_call *c) {
         j.m.dw.pad[i] = d->pad;
         j.m.dw.dilation[i] = 1;
     }
+    int64_t expanded = d->N * d->M * d->OH * d->OW * (int64_t)sizeof(float);
+    bool clamp = j.p->act <= LODE_ACT_RELU6;
+    j.m.streams = expanded > MB_STREAM_BYTES;
+    j.m.again = clamp && d->O <= (j.m.streams ? MB_AGAIN_LARGE : MB_AGAIN_SMALL);
     j.simd->mb_plan(&j.m);
     j.taps = d->K * d->K;
     j.wide = j.m.blocks * j.simd->lanes;
@@ -78,7 +85,9 @@ mb_job mb_job_of(const lode_op_call *c) {
     j.moment_images = mb_ceil(d->N, mb_clamp(moments, MB_PIECES_LEAST, MB_PIECES));
     j.moment_pieces = mb_ceil(d->N, j.moment_images);
     j.scratch_floats = ((size_t)j.m.scratch_floats + 15) / 16 * 16;
-    j.work_doubles = (size_t)(MB_MOMENT_ROWS * (d->C + MB_MOMENT_ROWS) + 2 * d->C + d->O + 16);
+    j.work_doubles = (size_t)(MB_MOMENT_ROWS * (d->C + MB_MOMENT_ROWS) + 9 * d->C + d->O + 16);
+    int64_t most = (d->C > d->O ? d->C : d->O) > j.taps ? (d->C > d->O ? d->C : d->O) : j.taps;
+    j.work_doubles += (size_t)(most * j.simd->lanes);
     return j;
 }
 

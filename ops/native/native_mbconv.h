@@ -27,9 +27,9 @@ typedef struct mb_job {
 
     /* backward */
     const float *dy;
-    float *dx, *g2, *mean3; /* g2 lies as z2 does */
-    float *dz3;             /* [threads] of one image */
-    int64_t dz3_floats;
+    float *dx, *g2, *mean3;                 /* g2 lies as z2 does */
+    float *dz3;                             /* [threads or N] */
+    int64_t dz3_floats;                     /* of one image */
     float *of_g, *of_x, *rest;              /* [O] of norm 3 */
     float *dw_project, *dw_depthwise, *xg;  /* [pieces] of [blocks][O][V], [blocks][k*k][V], ... */
     float *cov32, *packed_cov;              /* [C,C], the same packed */

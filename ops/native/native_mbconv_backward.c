@@ -3,7 +3,7 @@
 #include "ops/native/native_mbconv.h"
 #include "ops/native/pack.h"
 
-enum { MB_MIX_ROWS = 16, MB_BLOCKS = 1 };
+enum { MB_MIX_ROWS = 16 };
 
 static void mb_put(lode_tensor *t, int64_t i, double v) {
     if (t != NULL) ((float *)t->data)[i * t->stride[0]] = (float)v;
@@ -50,11 +50,16 @@ static void mb_norm3(mb_job *j) {
 
 /* ---- first sweep: projection ---- */
 
+/* With `again` those of all images are kept. */
+static float *mb_dz3(const mb_job *j, int64_t image) {
+    return j->dz3 + (j->m.again ? image : lode_parallel_thread()) * j->dz3_floats;
+}
+
 static void mb_project_piece(void *ctx, int64_t piece, int64_t begin, int64_t end) {
     const mb_job *j = ctx;
     int64_t Q = j->d.OH * j->d.OW, O = j->d.O;
     double *sum = j->s1 + piece * j->wide, *sum_z = j->s2 + piece * j->wide;
-    float *dz3 = j->dz3 + lode_parallel_thread() * j->dz3_floats, *dw = NULL;
+    float *dw = NULL;
     memset(sum, 0, (size_t)j->wide * sizeof *sum);
     memset(sum_z, 0, (size_t)j->wide * sizeof *sum_z);
     if (j->grad[MBCONV_PROJECT] != NULL) {
@@ -63,9 +68,11 @@ static void mb_project_piece(void *ctx, int64_t piece, int64_t begin, int64_t en
     }
     for (int64_t n = begin; n < end; n++) {
         int64_t at = n * j->wide * Q;
+        float *dz3 = mb_dz3(j, n);
         j->simd->norm_grad(Q, O, j->z3 + n * Q * O, j->dy + n * Q * O, j->mean3, j->of_g, j->of_x,
                            j->rest, dz3);
-        j->simd->mb_project_backward(&j->m, &j->w, dz3, j->z2 + at, j->g2 + at, dw, sum, sum_z,
+        j->simd->mb_project_backward(&j->m, &j->w, dz3, j->z2 + at,
+                                     j->g2 != NULL ? j->g2 + at : NULL, dw, sum, sum_z,
                                      mb_scratch(j));
     }
 }
@@ -108,7 +115,8 @@ static void mb_depthwise_piece(void *ctx, int64_t piece, int64_t begin, int64_t 
     for (int64_t n = begin; n < end; n++)
         for (int64_t pair = 0; pair < j->m.pairs; pair++) {
             int64_t channel = 2 * pair * j->simd->lanes, at = (n * j->wide + channel) * Q;
-            j->simd->mb_backward(&j->m, &j->w, pair, j->x + n * P * C, j->z2 + at, j->g2 + at,
+            j->simd->mb_backward(&j->m, &j->w, pair, j->x + n * P * C, j->z2 + at,
+                                 j->g2 != NULL ? j->g2 + at : NULL, mb_dz3(j, n),
                                  dw != NULL ? dw + channel * j->taps : NULL,
                                  xg != NULL ? xg + channel * C : NULL, sum + channel,
                                  j->dx != NULL ? j->dx + n * P * C : NULL, pair > 0, scratch);
@@ -121,17 +129,16 @@ static void mb_depthwise_piece(void *ctx, int64_t piece, int64_t begin, int64_t 
    channel i at i ld + k step. */
 static void mb_sum_weights(const mb_job *j, const float *partial, int64_t per, lode_tensor *out,
                            int64_t ld, int64_t step, int64_t begin, int64_t end) {
-    int64_t lanes = j->simd->lanes;
+    int64_t lanes = j->simd->lanes, last = end * lanes < j->d.M ? end * lanes : j->d.M;
+    double *sum = mb_work(j);
     if (out == NULL) return;
-    for (int64_t b = begin; b < end; b++)
-        for (int64_t k = 0; k < per; k++) {
-            const float *from = partial + (b * per + k) * lanes;
-            double sum[LODE_V_MAX] = {0};
-            for (int64_t p = 0; p < j->pieces; p++, from += j->wide * per)
-                for (int64_t l = 0; l < lanes; l++) sum[l] += (double)from[l];
-            for (int64_t l = 0; l < lanes && b * lanes + l < j->d.M; l++)
-                ((float *)out->data)[(b * lanes + l) * ld + k * step] = (float)sum[l];
-        }
+    for (int64_t b = begin; b < end; b++) {
+        j->simd->mb_sum_pieces(j->pieces, j->wide * per, per * lanes, partial + b * per * lanes,
+                               sum);
+        for (int64_t i = b * lanes; i < last && i < (b + 1) * lanes; i++)
+            for (int64_t k = 0; k < per; k++)
+                ((float *)out->data)[i * ld + k * step] = (float)sum[k * lanes + i % lanes];
+    }
 }
 
 static void mb_weights_piece(void *ctx, int64_t piece, int64_t begin, int64_t end) {
@@ -141,27 +148,25 @@ static void mb_weights_piece(void *ctx, int64_t piece, int64_t begin, int64_t en
     mb_sum_weights(j, j->dw_depthwise, j->taps, j->grad[MBCONV_DEPTHWISE], j->taps, 1, begin, end);
 }
 
-/* Norm 1's part: its gradients, the expansion's, and what dx is short of. */
-static void mb_norm1_blocks(void *ctx, int64_t piece, int64_t begin, int64_t end) {
+/* Norm 1's part of one block: its gradients, the expansion's, and what dx is short of. */
+static void mb_norm1_block(void *ctx, int64_t piece, int64_t begin, int64_t end) {
     const mb_job *j = ctx;
     int64_t C = j->d.C, lanes = j->simd->lanes, first = begin * lanes;
     int64_t last = end * lanes < j->d.M ? end * lanes : j->d.M;
-    double n = (double)(j->d.N * j->d.H * j->d.W), *t = mb_work(j);
+    double n = (double)(j->d.N * j->d.H * j->d.W), *t = mb_work(j), *xg = t + C;
     const float *weights = j->c->x[MBCONV_EXPAND]->data;
-    float *cov_w = (float *)(t + C); /* [lanes, C] */
+    float *cov_w = (float *)(xg + C * lanes); /* [lanes, C] */
     lode_tensor *dw = j->grad[MBCONV_EXPAND];
     (void)piece;
     if (dw != NULL)
         j->simd->gemm(last - first, C, C, weights + first * C, C, 1, j->packed_cov, C, cov_w, C,
                       false);
+    j->simd->mb_sum_pieces(j->pieces, j->wide * C, C * lanes, j->xg + first * C, xg);
     for (int64_t i = first; i < last; i++) {
         const float *w = weights + i * C, *v = cov_w + (i - first) * C;
-        const float *from = j->xg + i / lanes * lanes * C + i % lanes;
         double r = 0, q = 0, rstd = mb_rstd(j, 0, i), scale = mb_scale(j, 0, i);
         for (int64_t p = 0; p < j->pieces; p++) r += j->s1[p * j->wide + i];
-        for (int64_t k = 0; k < C; k++) t[k] = -r * j->mean_x[k];
-        for (int64_t p = 0; p < j->pieces; p++, from += j->wide * C)
-            for (int64_t k = 0; k < C; k++) t[k] += (double)from[k * lanes];
+        for (int64_t k = 0; k < C; k++) t[k] = xg[k * lanes + i - first] - r * j->mean_x[k];
         for (int64_t k = 0; k < C; k++) q += (double)w[k] * t[k];
         double spread = q * rstd * rstd;
         for (int64_t k = 0; k < C; k++) {
@@ -229,9 +234,10 @@ static void mb_take_backward(mb_job *j, workspace *ws) {
     size_t rows = (size_t)(d->N * d->OH * d->OW), wide = (size_t)j->wide, C = (size_t)d->C;
     size_t pieces = (size_t)j->pieces, panel = (size_t)j->simd->gemm_panel();
     mb_take(j, ws);
-    j->g2 = workspace_floats(ws, rows * wide);
     j->dz3_floats = (d->OH * d->OW * d->O + 15) / 16 * 16;
-    j->dz3 = workspace_floats(ws, (size_t)lode_get_threads() * (size_t)j->dz3_floats);
+    if (!j->m.again) j->g2 = workspace_floats(ws, rows * wide);
+    size_t images = j->m.again ? (size_t)d->N : (size_t)lode_get_threads();
+    j->dz3 = workspace_floats(ws, images * (size_t)j->dz3_floats);
     j->dw_project = workspace_floats(ws, pieces * wide * (size_t)d->O);
     j->dw_depthwise = workspace_floats(ws, pieces * wide * (size_t)j->taps);
     if (!d->expands) return;
@@ -286,10 +292,10 @@ lode_status native_mbconv_backward(const lode_op_call *c, const lode_tensor *dy,
     lode_parallel_for(j.d.N, j.images, mb_project_piece, &j);
     mb_norm2(&j);
     lode_parallel_for(j.d.N, j.images, mb_depthwise_piece, &j);
-    lode_parallel_for(j.m.blocks, MB_BLOCKS, mb_weights_piece, &j);
+    lode_parallel_for(j.m.blocks, 1, mb_weights_piece, &j);
     if (j.d.expands) {
         mb_pack_cov(&j);
-        lode_parallel_for(j.m.blocks, MB_BLOCKS, mb_norm1_blocks, &j);
+        lode_parallel_for(j.m.blocks, 1, mb_norm1_block, &j);
         if (j.dx != NULL) mb_norm1_dx(&j);
     } else if (j.dx != NULL && j.add_dy) {
         lode_parallel_for(j.d.N, j.images, mb_add_piece, &j);

@@ -68,6 +68,8 @@ typedef struct simd_mb {
     int64_t in, out;
     int act; /* a lode_act */
     bool expands;
+    bool streams; /* the expanded tensors of a batch are larger than caches */
+    bool again;   /* g2 is computed twice instead of being written and read */
 
     float low, high;           /* none, relu, relu6: a = min(max(u, low), high) */
     int64_t blocks, pairs;     /* the last pair may be one block */
@@ -194,8 +196,8 @@ typedef struct lode_simd {
     /* One image: z3 [pixels,out]. */
     void (*mb_project)(const simd_mb *m, const simd_mb_weights *w, const float *z2, float *z3,
                        float *scratch);
-    /* One image: g2, the gradient behind norm 2, as z2 lies; dw [blocks][out][V] (may be NULL) +=
-       the projection's weight gradient; sum[M] += g2, sum_z += g2 (z2 - mean2). */
+    /* One image: g2, the gradient behind norm 2, as z2 lies (not with `again`); dw [blocks][out][V]
+       (may be NULL) += the projection's weight gradient; sum[M] += g2, sum_z += g2 (z2 - mean2). */
     void (*mb_project_backward)(const simd_mb *m, const simd_mb_weights *w, const float *dz3,
                                 const float *z2, float *g2, float *dw, double *sum, double *sum_z,
                                 float *scratch);
@@ -204,8 +206,10 @@ typedef struct lode_simd {
        += x^T g1, sum[M] += g1, g1 = the gradient behind norm 1, and dx = (add: +=) g1 expand_t;
        else dx of these channels. dx may be NULL. */
     void (*mb_backward)(const simd_mb *m, const simd_mb_weights *w, int64_t pair, const float *x,
-                        const float *z2, const float *g2, float *dw, float *xg, double *sum,
-                        float *dx, bool add, float *scratch);
+                        const float *z2, const float *g2, const float *dz3, float *dw, float *xg,
+                        double *sum, float *dx, bool add, float *scratch);
+    /* out[i] = sum of from[p stride + i] over n pieces, i < count. */
+    void (*mb_sum_pieces)(int64_t n, int64_t stride, int64_t count, const float *from, double *out);
     /* y += x a + b (+ r); a [c][c rounded up to V], b padded likewise; rows of c floats. */
     void (*mb_affine)(int64_t rows, int64_t c, const float *x, const float *a, const float *b,
                       const float *r, float *y);
@@ -300,6 +304,24 @@ static inline void lode_v_store_first(float *p, lode_v v, int64_t n) {
 }
 #endif
 
+/* Past the caches, for what is read much later; p is aligned. lode_v_stream_end: before others read
+   it. */
+#if LODE_V == 16
+static inline void lode_v_stream(float *p, lode_v v) { _mm512_stream_ps(p, (__m512)v); }
+static inline void lode_v_stream_end(void) { _mm_sfence(); }
+#elif LODE_V == 8
+static inline void lode_v_stream(float *p, lode_v v) { _mm256_stream_ps(p, (__m256)v); }
+static inline void lode_v_stream_end(void) { _mm_sfence(); }
+#else
+static inline void lode_v_stream(float *p, lode_v v) { lode_v_store(p, v); }
+static inline void lode_v_stream_end(void) {}
+#endif
+
+#if defined(__GNUC__)
+#define LODE_PREFETCH(p) __builtin_prefetch(p)
+#else
+#define LODE_PREFETCH(p) ((void)(p))
+#endif
 #if defined(__GNUC__)
 #define LODE_INLINE static inline __attribute__((always_inline))
 #else

@@ -30,6 +30,7 @@
 #define simd_run_mb_project          LODE_ISA_NAME(simd_run_mb_project)
 #define simd_run_mb_project_backward LODE_ISA_NAME(simd_run_mb_project_backward)
 #define simd_run_mb_backward         LODE_ISA_NAME(simd_run_mb_backward)
+#define simd_run_mb_sum_pieces       LODE_ISA_NAME(simd_run_mb_sum_pieces)
 #define simd_run_mb_affine           LODE_ISA_NAME(simd_run_mb_affine)
 #define simd_run_mb_finish           LODE_ISA_NAME(simd_run_mb_finish)
 #define simd_run_mix                 LODE_ISA_NAME(simd_run_mix)
@@ -107,8 +108,10 @@ void simd_run_mb_project_backward(const simd_mb *m, const simd_mb_weights *w, co
                                   const float *z2, float *g2, float *dw, double *sum, double *sum_z,
                                   float *scratch);
 void simd_run_mb_backward(const simd_mb *m, const simd_mb_weights *w, int64_t pair, const float *x,
-                          const float *z2, const float *g2, float *dw, float *xg, double *sum,
-                          float *dx, bool add, float *scratch);
+                          const float *z2, const float *g2, const float *dz3, float *dw, float *xg,
+                          double *sum, float *dx, bool add, float *scratch);
+void simd_run_mb_sum_pieces(int64_t n, int64_t stride, int64_t count, const float *from,
+                            double *out);
 void simd_run_mb_affine(int64_t rows, int64_t c, const float *x, const float *a, const float *b,
                         const float *r, float *y);
 

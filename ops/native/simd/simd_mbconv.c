@@ -50,7 +50,7 @@ void simd_run_mb_plan(simd_mb *m) {
     /* Of a pair: packed rows of a1 and their slopes, dz2, u and g1; a row of zeros. */
     int64_t sweep =
         2 * (2 * m->x_ring * d->x_row + m->dy_ring * d->dy_row) + d->x_row + 4 * m->rows * d->w * V;
-    int64_t project = (dw_max(m->blocks, 4)) * V * m->pixels;
+    int64_t project = dw_max(m->blocks * m->pixels, 2 * MB_BACKWARD_PIXELS) * V;
     m->scratch_floats = dw_max(sweep, project);
 }
 
@@ -84,18 +84,27 @@ static void mb_sums_flush(mb_sums *s) {
     s->pending = 0;
 }
 
-static void mb_sums_row(mb_sums *s, int64_t n, const float *z) {
+/* Adds a row of n pixels, which goes to `out` on the way. stream: a constant. */
+LODE_INLINE void mb_sums_move(bool stream, mb_sums *s, int64_t n, const float *row, float *out) {
     lode_v a = s->sum, b = s->squares, a2 = lode_v_zero(), b2 = a2;
-    int64_t i = 0;
-    for (; i + 2 <= n; i += 2) {
-        lode_v u = lode_v_load(z + i * V) - s->shift, v = lode_v_load(z + (i + 1) * V) - s->shift;
+    for (int64_t i = 0; i + 2 <= n; i += 2) {
+        lode_v z0 = lode_v_load(row + i * V), z1 = lode_v_load(row + (i + 1) * V);
+        lode_v u = z0 - s->shift, v = z1 - s->shift;
+        if (stream) {
+            lode_v_stream(out + i * V, z0);
+            lode_v_stream(out + (i + 1) * V, z1);
+        } else {
+            lode_v_store(out + i * V, z0);
+            lode_v_store(out + (i + 1) * V, z1);
+        }
         a += u;
         b += u * u;
         a2 += v;
         b2 += v * v;
     }
-    if (i < n) {
-        lode_v u = lode_v_load(z + i * V) - s->shift;
+    if (n % 2 == 1) {
+        lode_v z = lode_v_load(row + (n - 1) * V), u = z - s->shift;
+        lode_v_store(out + (n - 1) * V, z);
         a += u;
         b += u * u;
     }
@@ -103,6 +112,13 @@ static void mb_sums_row(mb_sums *s, int64_t n, const float *z) {
     s->squares = b + b2;
     s->pending += n;
     if (s->pending >= IN_FLOAT) mb_sums_flush(s);
+}
+
+static void mb_sums_row(const simd_mb *m, mb_sums *s, int64_t n, const float *row, float *out) {
+    if (m->streams)
+        mb_sums_move(true, s, n, row, out);
+    else
+        mb_sums_move(false, s, n, row, out);
 }
 
 /* Joins n values to n_before (Chan et al. 1979). */
@@ -141,21 +157,22 @@ void simd_run_mb_forward(const simd_mb *m, const simd_mb_weights *w, int64_t pai
     mb_rows r = {.done = 0};
     mb_sums sums[2];
     for (int q = 0; q < 2; q++) r.ring[q] = mb_carve(&scratch, m->x_ring * d->x_row);
-    r.u = scratch;
+    r.u = mb_carve(&scratch, 2 * m->rows * d->w * V);
+    float *row = scratch; /* of z2 */
     for (int64_t first = 0; first < d->oh; first += m->band) {
         int64_t last = dw_min(d->oh, first + m->band);
         r.done = dw_max(r.done, first * s - p);
         mb_x_rows(m, w, &r, block, nb, x, dw_min(d->h, (last - 1) * s - p + d->kh));
         for (int q = 0; q < nb; q++)
             for (int64_t i = first; i < last; i++) {
-                float *out = z2 + (q * pixels + i * d->ow) * V;
-                mb_z2_row(m, &r, w->depthwise + (block + q) * taps, q, i, out);
-                if (i == 0) mb_sums_begin(&sums[q], lode_v_load(out));
-                mb_sums_row(&sums[q], d->ow, out);
+                mb_z2_row(m, &r, w->depthwise + (block + q) * taps, q, i, row);
+                if (i == 0) mb_sums_begin(&sums[q], lode_v_load(row));
+                mb_sums_row(m, &sums[q], d->ow, row, z2 + (q * pixels + i * d->ow) * V);
             }
     }
     for (int q = 0; q < nb; q++)
         mb_sums_join(&sums[q], (double)pixels, n_before, sum + q * V, m2 + q * V);
+    lode_v_stream_end();
 }
 
 /* ---- projection ---- */
@@ -217,8 +234,10 @@ void simd_run_mb_project(const simd_mb *m, const simd_mb_weights *w, const float
                          float *scratch) {
     int64_t pixels = m->dw.oh * m->dw.ow;
     for (int64_t i = 0; i < pixels; i += m->pixels) {
-        int64_t n = dw_min(m->pixels, pixels - i), j = 0;
+        int64_t n = dw_min(m->pixels, pixels - i), j = 0, next = i + n;
         mb_a2(m, w, n, z2 + i * V, pixels * V, scratch);
+        for (int64_t b = 0; next < pixels && b < m->blocks; b++)
+            mb_prefetch(dw_min(m->pixels, pixels - next) * V, z2 + (b * pixels + next) * V);
         for (; j + V < m->out; j += 2 * V)
             mb_project_columns(2, m, n, scratch, w->project + j, z3 + i * m->out + j, m->out - j);
         if (j < m->out)

@@ -7,6 +7,7 @@
 
 /* Rows of a tile of sums that stays in registers: of two vectors, and of one. */
 enum { MB_ROWS = V == 16 ? 12 : 6, MB_LONG = V == 16 ? 16 : 8 };
+enum { MB_BACKWARD_PIXELS = 64 }; /* that the projection's backward takes at a time */
 
 /* Calls TILE(size) for rows until all n are done: sizes are constants, tiles few and none much
    smaller than the rest. TILE reads `i`. */
@@ -189,6 +190,11 @@ static inline void mb_x_rows(const simd_mb *m, const simd_mb_weights *w, mb_rows
     for (int q = 0; q < nb; q++)
         for (int64_t i = first; i < end; i++)
             mb_x_row(m, r, block + q, q, x, r->u + q * plane + (i - first) * d->w * V, i);
+}
+
+/* Brings n floats near while something else is computed. */
+static inline void mb_prefetch(int64_t n, const float *p) {
+    for (int64_t i = 0; i < n; i += 16) LODE_PREFETCH(p + i);
 }
 
 static inline float *mb_carve(float **scratch, int64_t floats) {

@@ -15,9 +15,9 @@ static void mb_add_lanes(lode_v v, double *sum) {
 /* ---- projection ---- */
 
 /* Of n pixels and block b: da (in: gradient of a2) and z2 to a2 and g2, and the sums. act: a
-   constant; below 0 a clamp. */
-LODE_INLINE void mb_g2_run(int act, const simd_mb *m, const simd_mb_weights *w, int64_t b,
-                           int64_t n, float *da, const float *z2, float *g2, double *sum,
+   constant, below 0 a clamp. g2 NULL: not wanted. */
+LODE_INLINE void mb_g2_run(int act, bool keep, const simd_mb *m, const simd_mb_weights *w,
+                           int64_t b, int64_t n, float *da, const float *z2, float *g2, double *sum,
                            double *sum_z) {
     lode_v scale = lode_v_load(w->scale2 + b * V), shift = lode_v_load(w->shift2 + b * V);
     lode_v mean = lode_v_load(w->mean2 + b * V), s = lode_v_zero(), sz = s;
@@ -31,7 +31,7 @@ LODE_INLINE void mb_g2_run(int act, const simd_mb *m, const simd_mb_weights *w, 
             g = act_smooth_gradient(act, u, g, &v);
         }
         lode_v_store(da + i * V, v);
-        lode_v_store(g2 + i * V, g);
+        if (keep) lode_v_store(g2 + i * V, g);
         s += g;
         sz += g * (z - mean);
     }
@@ -39,27 +39,36 @@ LODE_INLINE void mb_g2_run(int act, const simd_mb *m, const simd_mb_weights *w, 
     mb_add_lanes(sz, sum_z + b * V);
 }
 
+static void mb_g2(const simd_mb *m, const simd_mb_weights *w, int64_t b, int64_t n, float *da,
+                  const float *z2, float *g2, double *sum, double *sum_z) {
+    if (m->act == LODE_ACT_HSWISH)
+        mb_g2_run(LODE_ACT_HSWISH, true, m, w, b, n, da, z2, g2, sum, sum_z);
+    else if (m->act == LODE_ACT_SWISH)
+        mb_g2_run(LODE_ACT_SWISH, true, m, w, b, n, da, z2, g2, sum, sum_z);
+    else if (g2 != NULL)
+        mb_g2_run(-1, true, m, w, b, n, da, z2, g2, sum, sum_z);
+    else
+        mb_g2_run(-1, false, m, w, b, n, da, z2, g2, sum, sum_z);
+}
+
 void simd_run_mb_project_backward(const simd_mb *m, const simd_mb_weights *w, const float *dz3,
                                   const float *z2, float *g2, float *dw, double *sum, double *sum_z,
                                   float *scratch) {
     const lode_v zero[2] = {lode_v_zero(), lode_v_zero()};
-    int64_t pixels = m->dw.oh * m->dw.ow, plane = m->pixels * V;
-    for (int64_t i = 0; i < pixels; i += m->pixels) {
-        int64_t n = dw_min(m->pixels, pixels - i);
+    const int64_t most = MB_BACKWARD_PIXELS, plane = most * V;
+    int64_t pixels = m->dw.oh * m->dw.ow;
+    for (int64_t i = 0; i < pixels; i += most) {
+        int64_t n = dw_min(most, pixels - i);
         const float *dz = dz3 + i * m->out;
         for (int64_t b = 0; b < m->blocks; b += 2) {
             int64_t nb = mb_pair_blocks(m, b / 2);
+            for (int64_t q = b; q < b + nb; q++) mb_prefetch(n * V, z2 + (q * pixels + i) * V);
             mb_point(nb, n, m->out, dz, m->out, w->project_t + b * m->out * V, zero, scratch,
                      plane);
             for (int64_t q = b; q < b + nb; q++) {
                 int64_t at = (q * pixels + i) * V;
-                float *da = scratch + (q - b) * plane;
-                if (m->act == LODE_ACT_HSWISH)
-                    mb_g2_run(LODE_ACT_HSWISH, m, w, q, n, da, z2 + at, g2 + at, sum, sum_z);
-                else if (m->act == LODE_ACT_SWISH)
-                    mb_g2_run(LODE_ACT_SWISH, m, w, q, n, da, z2 + at, g2 + at, sum, sum_z);
-                else
-                    mb_g2_run(-1, m, w, q, n, da, z2 + at, g2 + at, sum, sum_z);
+                mb_g2(m, w, q, n, scratch + (q - b) * plane, z2 + at, m->again ? NULL : g2 + at,
+                      sum, sum_z);
             }
             if (dw != NULL)
                 mb_outer(nb, m->out, n, dz, m->out, scratch, plane, dw + b * m->out * V);
@@ -80,21 +89,42 @@ typedef struct mb_sweep {
     int64_t g_done;
 } mb_sweep;
 
-/* Rows first .. last of dz2 of block q, packed. */
-static void mb_dz2_rows(const mb_sweep *s, int q, int64_t first, int64_t last, const float *z2,
-                        const float *g2) {
-    const simd_dw *d = &s->m->dw;
+/* n pixels of dz2 of block b to `row`. again: da is the gradient of a2, else it is g2. */
+LODE_INLINE void mb_dz2_run(bool again, const mb_sweep *s, int64_t b, int64_t n, const float *da,
+                            const float *z2, float *row) {
     const simd_mb_weights *w = s->w;
-    int64_t b = s->block + q, at = (q * d->oh + first) * d->ow * V;
     lode_v of_g = lode_v_load(w->of_g + b * V), of_z = lode_v_load(w->of_z + b * V);
+    lode_v scale = lode_v_load(w->scale2 + b * V), shift = lode_v_load(w->shift2 + b * V);
     lode_v rest = lode_v_load(w->rest + b * V);
-    for (int64_t i = first; i < last; i++, at += d->ow * V) {
-        float *row = s->dz2[q] + (i & (s->m->dy_ring - 1)) * d->dy_row + d->dy_left * V;
-        const float *z = z2 + at, *g = g2 + at;
-        for (int64_t j = 0; j < d->ow; j++)
-            lode_v_store(row + j * V,
-                         lode_v_load(g + j * V) * of_g + (lode_v_load(z + j * V) * of_z + rest));
+    lode_v low = lode_v_set(s->m->low), high = lode_v_set(s->m->high);
+    for (int64_t i = 0; i < n; i++) {
+        lode_v z = lode_v_load(z2 + i * V), g = lode_v_load(da + i * V);
+        if (again) g = act_clamp_gradient(low, high, z * scale + shift, g);
+        lode_v_store(row + i * V, g * of_g + (z * of_z + rest));
     }
+}
+
+/* Rows first .. last of dz2 of the pair, packed. */
+static void mb_dz2_rows(mb_sweep *s, int64_t first, int64_t last, const float *z2, const float *g2,
+                        const float *dz3) {
+    const lode_v zero[2] = {lode_v_zero(), lode_v_zero()};
+    const simd_mb *m = s->m;
+    const simd_dw *d = &m->dw;
+    int64_t plane = m->rows * d->w * V, line = d->ow * V;
+    float *da = s->a1.u; /* used up by now */
+    if (m->again)
+        mb_point(s->blocks, (last - first) * d->ow, m->out, dz3 + first * d->ow * m->out, m->out,
+                 s->w->project_t + s->block * m->out * V, zero, da, plane);
+    for (int q = 0; q < s->blocks; q++)
+        for (int64_t i = first; i < last; i++) {
+            float *row = s->dz2[q] + (i & (m->dy_ring - 1)) * d->dy_row + d->dy_left * V;
+            int64_t at = (q * d->oh + i) * line;
+            if (m->again)
+                mb_dz2_run(true, s, s->block + q, d->ow, da + q * plane + (i - first) * line,
+                           z2 + at, row);
+            else
+                mb_dz2_run(false, s, s->block + q, d->ow, g2 + at, z2 + at, row);
+        }
 }
 
 /* Row h of the gradient of a1 of block q to out, pixels `pixel` floats apart. */
@@ -235,18 +265,23 @@ static void mb_sweep_carve(mb_sweep *s, float *scratch) {
 }
 
 void simd_run_mb_backward(const simd_mb *m, const simd_mb_weights *w, int64_t pair, const float *x,
-                          const float *z2, const float *g2, float *dw, float *xg, double *sum,
-                          float *dx, bool add, float *scratch) {
+                          const float *z2, const float *g2, const float *dz3, float *dw, float *xg,
+                          double *sum, float *dx, bool add, float *scratch) {
     const simd_dw *d = &m->dw;
-    int64_t stride = d->stride[0], p = d->pad[0];
+    int64_t stride = d->stride[0], p = d->pad[0], line = d->ow * V;
     mb_sweep s = {.m = m, .w = w, .block = 2 * pair, .blocks = mb_pair_blocks(m, pair)};
     mb_sweep_carve(&s, scratch);
     for (int64_t first = 0; first < d->oh; first += m->band) {
         int64_t last = dw_min(d->oh, first + m->band);
         int64_t end = last == d->oh ? d->h : dw_min(d->h, last * stride - p);
+        for (int q = 0; q < s.blocks; q++) {
+            mb_prefetch((last - first) * line, z2 + (q * d->oh + first) * line);
+            if (!m->again) mb_prefetch((last - first) * line, g2 + (q * d->oh + first) * line);
+        }
         s.a1.done = dw_max(s.a1.done, first * stride - p);
         mb_x_rows(m, w, &s.a1, s.block, s.blocks, x, dw_min(d->h, (last - 1) * stride - p + d->kh));
-        for (int q = 0; q < s.blocks; q++) {
+        mb_dz2_rows(&s, first, last, z2, g2, dz3);
+        for (int q = 0; q < s.blocks && dw != NULL; q++) {
             dw_weights b = {.d = d,
                             .x = s.a1.ring[q],
                             .dy = s.dz2[q] + d->dy_left * V,
@@ -254,10 +289,20 @@ void simd_run_mb_backward(const simd_mb *m, const simd_mb_weights *w, int64_t pa
                             .x_mask = m->x_ring - 1,
                             .y_mask = m->dy_ring - 1,
                             .partial = dw + q * d->kh * d->kw * V};
-            mb_dz2_rows(&s, q, first, last, z2, g2);
-            if (dw != NULL) dw_weight_band(&b, first, last);
+            dw_weight_band(&b, first, last);
         }
         if (end > s.g_done) mb_finish_rows(&s, end, x, xg, sum, dx, add);
+    }
+}
+
+/* ---- partial sums ---- */
+
+void simd_run_mb_sum_pieces(int64_t n, int64_t stride, int64_t count, const float *restrict from,
+                            double *restrict out) {
+    for (int64_t i = 0; i < count; i++) out[i] = (double)from[i];
+    for (int64_t p = 1; p < n; p++) {
+        const float *restrict piece = from + p * stride;
+        for (int64_t i = 0; i < count; i++) out[i] += (double)piece[i];
     }
 }
 

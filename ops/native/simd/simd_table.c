@@ -39,6 +39,7 @@ const lode_simd LODE_ISA_NAME(lode_simd) = {
     .mb_project = simd_run_mb_project,
     .mb_project_backward = simd_run_mb_project_backward,
     .mb_backward = simd_run_mb_backward,
+    .mb_sum_pieces = simd_run_mb_sum_pieces,
     .mb_affine = simd_run_mb_affine,
     .mb_finish = simd_run_mb_finish,
     .pointwise = simd_run_pointwise,
