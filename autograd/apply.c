@@ -156,7 +156,7 @@ static lode_device *apply_device(const lode_op_call *c) {
 
 static lode_status apply_make_outputs(const lode_tape *t, lode_op_call *c,
                                       const lode_inferred *in) {
-    lode_device *device = apply_device(c);
+    lode_device *device = c->dry ? t->plan_device : apply_device(c);
     LODE_TRY(apply_make(t, device, in->dtype, &in->shape, in->layout, &c->y));
     for (int i = 0; i < in->n_aux; i++)
         LODE_TRY(apply_make(t, device, in->aux[i].dtype, &in->aux[i].shape, in->aux[i].layout,
@@ -177,6 +177,7 @@ static lode_status apply_run(lode_tape *t, lode_op_call *c, bool *is_view) {
     LODE_TRY(apply_make_outputs(t, c, &in));
     if (t->mode == LODE_TRACE) return LODE_OK;
     LODE_TRY(t->runner->forward(t->runner->self, c));
+    if (c->dry) return tape_plan_call(t, c);
     if (t->check_finite && !lode_tensor_all_finite(c->y))
         return LODE_FAIL(LODE_ERR_NUMERIC, "%s: the output is not finite", c->op->name);
     return LODE_OK;
@@ -215,7 +216,10 @@ lode_var *lode_apply(lode_tape *t, const lode_op *op, lode_var *const *x, int n_
         .train = apply_wants_grad(t, op, x, n_x),
         .repeated = t->repeated,
     };
-    for (int i = 0; i < call.n_x; i++) value[i] = i < n_x && x[i] != NULL ? x[i]->value : NULL;
+    for (int i = 0; i < call.n_x; i++) {
+        value[i] = i < n_x && x[i] != NULL ? x[i]->value : NULL;
+        call.dry = call.dry || tape_is_planned(t, value[i]);
+    }
 
     tape_mark mark = arena_mark(&t->arena);
     lode_var *y = NULL;

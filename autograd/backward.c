@@ -12,13 +12,15 @@ static lode_tensor **backward_place(lode_var *v) {
 }
 
 /* Takes over dx. */
-static lode_status backward_accumulate(lode_var *v, lode_tensor *dx) {
+static lode_status backward_accumulate(lode_tape *t, lode_var *v, lode_tensor *dx) {
+    bool planned = tape_is_planned(t, dx);
     lode_tensor **place = backward_place(v);
     lode_status status = LODE_OK;
     if (*place == NULL) {
         *place = dx;
+        if (planned && v->grad_slot != NULL) tape_plan_gradient(t, dx);
     } else {
-        status = lode_tensor_add_into(*place, dx);
+        if (!planned) status = lode_tensor_add_into(*place, dx);
         lode_tensor_release(dx);
     }
     if (v->grad_slot != NULL && v->grad != *place) {
@@ -46,19 +48,22 @@ static lode_status backward_call(lode_tape *t, tape_node *node) {
     lode_tensor *dx[LODE_MAX_INPUTS];
     lode_op_call *c = &node->call;
     lode_status status = LODE_OK;
+    c->dry = tape_is_planned(t, node->y->grad);
     for (int i = 0; i < c->n_x; i++) dx[i] = NULL;
     for (int i = 0; i < c->n_x; i++)
         if (node->x[i] != NULL && node->x[i]->requires_grad)
-            LODE_GOTO(lode_tensor_like(c->x[i], &dx[i]));
+            LODE_GOTO(
+                lode_tensor_like_on(c->dry ? t->plan_device : c->x[i]->device, c->x[i], &dx[i]));
     LODE_GOTO(t->runner->backward(t->runner->self, c, node->y->grad, dx));
-    if (t->check_finite) LODE_GOTO(backward_check_finite(c, dx));
+    if (c->dry) LODE_GOTO(tape_plan_call(t, c));
+    if (t->check_finite && !c->dry) LODE_GOTO(backward_check_finite(c, dx));
     tape_node_release(node);
     backward_done_with(node->y);
     for (int i = 0; i < node->n_x; i++) {
         if (dx[i] == NULL) continue;
         lode_tensor *moved = dx[i];
         dx[i] = NULL;
-        LODE_GOTO(backward_accumulate(node->x[i], moved));
+        LODE_GOTO(backward_accumulate(t, node->x[i], moved));
     }
 done:
     if (status != LODE_OK) {
@@ -118,7 +123,7 @@ static lode_status backward_check(const lode_tape *t, const lode_var *y) {
 static lode_status backward_run(lode_tape *t, lode_var *y, lode_tensor *dy) {
     backward_spend(t, y);
     t->walking = true;
-    lode_status status = backward_accumulate(y, dy);
+    lode_status status = backward_accumulate(t, y, dy);
     if (status == LODE_OK) status = tape_walk(t, 0);
     t->walking = false;
     while (t->n_nodes > 0) tape_node_release(&t->node[--t->n_nodes]);

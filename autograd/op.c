@@ -4,7 +4,7 @@
 static lode_status reference_forward(void *self, lode_op_call *c) {
     (void)self;
     c->provider = NULL;
-    return c->op->reference.forward(c);
+    return c->dry ? LODE_OK : c->op->reference.forward(c);
 }
 
 static lode_status reference_backward(void *self, lode_op_call *c, const lode_tensor *dy,
@@ -12,7 +12,7 @@ static lode_status reference_backward(void *self, lode_op_call *c, const lode_te
     (void)self;
     if (c->op->reference.backward == NULL)
         return LODE_FAIL(LODE_ERR_UNSUPPORTED, "%s: has no backward", c->op->name);
-    return c->op->reference.backward(c, dy, dx);
+    return c->dry ? LODE_OK : c->op->reference.backward(c, dy, dx);
 }
 
 const lode_runner *lode_reference_runner(void) {

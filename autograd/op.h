@@ -31,6 +31,7 @@ struct lode_op_call {
     lode_tensor *aux[LODE_MAX_AUX];
     bool train;    /* backward will follow: fill aux */
     bool repeated; /* second forward of a recomputed region: do not touch running statistics */
+    bool dry;      /* a plan: a runner chooses the provider and sets workspace_bytes, no more */
     const lode_provider *provider; /* who ran forward; runs backward too */
     void *workspace;               /* workspace_bytes, 64-byte aligned, contents undefined */
     size_t workspace_bytes;
@@ -117,7 +118,8 @@ struct lode_op {
     void (*print_params)(const void *params, char out[96]);
 };
 
-/* Runs calls: ops/dispatch.h implements it, the tape only calls it. */
+/* Runs calls: ops/dispatch.h implements it, the tape only calls it. Of dry calls the tensors have
+   no contents: nothing is run, only provider and workspace_bytes are answered. */
 typedef struct lode_runner {
     void *self;
     /* Chooses a provider, makes workspace, runs forward. */

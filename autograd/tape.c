@@ -24,6 +24,7 @@ lode_status lode_tape_create(lode_tape_mode mode, const lode_runner *runner, lod
 void lode_tape_destroy(lode_tape *t) {
     if (t == NULL) return;
     lode_tape_reset(t);
+    tape_plan_end(t);
     for (int64_t i = 0; i < t->n_chunks; i++) lode_free(t->chunk[i]);
     lode_free(t->chunk);
     lode_free(t->node);

@@ -141,6 +141,22 @@ LODE_API lode_status lode_backward_from(lode_tape *t, lode_var *y, const lode_te
    backward, when a gradient is not. Off at first; stays over resets. */
 LODE_API void lode_tape_check_finite(lode_tape *t, bool on);
 
+/* ---- plans: what a step would hold ---- */
+/* Makes a TRAIN or EVAL tape a plan: whatever depends on a tensor of `device` (a counting device)
+   is made on that device and not computed; the rest runs. So the same code goes the same way, asks
+   for the same blocks in the same order and gives them back at the same time, backward and
+   recomputation included, and takes next to no time. Gradients, those in slots too, are the
+   device's. device NULL: an ordinary tape again. Resets the tape; begin every step of a plan so,
+   with the gradients gone and the device's peak reset. */
+LODE_API void lode_tape_plan_on(lode_tape *t, lode_device *device);
+/* The moment at which most was in use on the device since then. */
+typedef struct lode_tape_plan {
+    int64_t bytes;     /* all of it: peak_bytes of the device */
+    int64_t gradients; /* of it, in slots of leaves */
+    int64_t workspace; /* of it, for the kernels */
+} lode_tape_plan;
+LODE_API lode_tape_plan lode_tape_get_plan(const lode_tape *t);
+
 /* ---- the trace: what a TRACE tape recorded ---- */
 typedef struct lode_trace_call {
     lode_op_call call; /* tensors without storage */

@@ -86,6 +86,12 @@ struct lode_tape {
     int64_t node_capacity;
     int n_nodes;
 
+    lode_device *plan_device; /* NULL: not a plan */
+    lode_tape_plan plan;      /* at its peak */
+    void *plan_workspace;
+    size_t plan_workspace_bytes;
+    int64_t plan_gradients; /* in slots now */
+
     tape_arena arena;
     char *label; /* current, '/'-joined; NULL before the first */
     int64_t label_capacity;
@@ -124,6 +130,15 @@ lode_status tape_context(const char *label, const char *name);
 /* ---- backward.c ---- */
 /* Walks the nodes from the last down to `base` and removes them. */
 lode_status tape_walk(lode_tape *t, int base);
+
+/* ---- plan.c ---- */
+/* Of a plan, and without contents. */
+bool tape_is_planned(const lode_tape *t, const lode_tensor *x);
+/* After the blocks of a dry call were made: the workspace it asks for, and whether this is the
+   peak. */
+lode_status tape_plan_call(lode_tape *t, const lode_op_call *c);
+void tape_plan_gradient(lode_tape *t, const lode_tensor *grad); /* came to a slot */
+void tape_plan_end(lode_tape *t);
 
 /* ---- recompute.c ---- */
 lode_status tape_region_backward(lode_tape *t, tape_node *node);

@@ -127,18 +127,17 @@ int64_t lode_peak_rss_bytes(void) {
 #endif
 }
 
-int64_t lode_available_memory_bytes(void) {
-    int64_t bytes = 0;
-    char field[128];
-    if (platform_proc_field("/proc/meminfo", "MemAvailable", field, sizeof field))
-        bytes = (int64_t)strtoll(field, NULL, 10) * 1024;
-    double limit = platform_read_numbers("/sys/fs/cgroup/memory.max", NULL);
-    double used = platform_read_numbers("/sys/fs/cgroup/memory.current", NULL);
-    if (limit >= 0 && used >= 0) {
-        int64_t left = limit > used ? (int64_t)(limit - used) : 0;
-        if (bytes == 0 || left < bytes) bytes = left;
-    }
-    return bytes;
+void *lode_reserve_addresses(size_t bytes) {
+    int flags = MAP_PRIVATE | MAP_ANONYMOUS;
+#if defined(MAP_NORESERVE)
+    flags |= MAP_NORESERVE;
+#endif
+    void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, flags, -1, 0);
+    return p != MAP_FAILED ? p : NULL;
+}
+
+void lode_release_addresses(void *p, size_t bytes) {
+    if (p != NULL) munmap(p, bytes);
 }
 
 /* ---- terminal ---- */

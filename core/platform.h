@@ -17,8 +17,15 @@ typedef struct lode_cpu {
     double mhz; /* current, 0 when unknown */
 } lode_cpu;
 LODE_API lode_cpu lode_cpu_get(void);
-LODE_API int64_t lode_peak_rss_bytes(void);         /* of this process; 0 when unknown */
-LODE_API int64_t lode_available_memory_bytes(void); /* 0 when unknown */
+LODE_API int64_t lode_peak_rss_bytes(void); /* of this process; 0 when unknown */
+/* Memory this process may still take before something gives way: what the system has available,
+   what its control group (and those above) leaves, what its address space is limited to. 0 when
+   unknown. */
+LODE_API int64_t lode_available_memory_bytes(void);
+LODE_API int64_t lode_rss_bytes(void); /* of this process now; 0 when unknown */
+/* Addresses with nothing behind them: zeros when read, memory only where written. NULL: refused. */
+LODE_API void *lode_reserve_addresses(size_t bytes);
+LODE_API void lode_release_addresses(void *p, size_t bytes);
 LODE_API int64_t lode_process_id(void);
 /* From here on Ctrl-C (SIGINT) and SIGTERM only set a flag, so that work can be saved; a second one
    ends the process at once. */

@@ -292,6 +292,11 @@ void lode_loader_destroy(lode_loader *l) {
 int64_t lode_loader_n_batches(const lode_loader *l) { return l->n_batches; }
 int64_t lode_loader_n_samples(const lode_loader *l) { return l->split->n; }
 
+int64_t lode_loader_bytes(const lode_loader *l) {
+    return l->n_slots * (lode_device_rounded_bytes(lode_tensor_bytes(l->slot[0].x)) +
+                         lode_device_rounded_bytes(lode_tensor_bytes(l->slot[0].labels)));
+}
+
 /* Only the caller's thread moves `delivered` and the start: reading them needs no lock. */
 void lode_loader_tell(const lode_loader *l, int64_t *epoch, int64_t *step) {
     loader_position(l, l->delivered, epoch, step);

@@ -55,6 +55,7 @@ LODE_API void lode_loader_destroy(lode_loader *l);
 
 LODE_API int64_t lode_loader_n_batches(const lode_loader *l); /* per epoch */
 LODE_API int64_t lode_loader_n_samples(const lode_loader *l); /* of the split */
+LODE_API int64_t lode_loader_bytes(const lode_loader *l); /* of tensors, for batches made ahead */
 /* The next batch is `step` of `epoch`; step may be n_batches (the next epoch's start). Cheap when
    it is the next one anyway. */
 LODE_API lode_status lode_loader_seek(lode_loader *l, int64_t epoch, int64_t step);

@@ -232,6 +232,11 @@ static lode_status run_one(lode_dispatch *d, lode_op_call *c, const lode_kernel 
 
 static lode_status run(lode_dispatch *d, lode_op_call *c, const lode_kernel *k,
                        const lode_tensor *dy, lode_tensor *const *dx) {
+    if (c->dry) {
+        bool wants = k != NULL && k->workspace != NULL;
+        c->workspace_bytes = wants ? k->workspace(c, dy != NULL) : 0;
+        return LODE_OK;
+    }
     const char *who = k != NULL ? c->provider->name : reference()->name;
     double start = d->verbose ? lode_clock() : 0;
     threads_follow(d);
@@ -244,8 +249,8 @@ static lode_status run(lode_dispatch *d, lode_op_call *c, const lode_kernel *k,
 static lode_status dispatch_forward(void *self, lode_op_call *c) {
     lode_dispatch *d = self;
     c->provider = lode_dispatch_choose(d, c);
-    d->stats.n_forward++;
-    d->stats.n_reference += c->provider == reference();
+    d->stats.n_forward += !c->dry;
+    d->stats.n_reference += !c->dry && c->provider == reference();
     return run(d, c, kernel_find(c->provider, c->op), NULL, NULL);
 }
 
@@ -257,7 +262,7 @@ static lode_status dispatch_backward(void *self, lode_op_call *c, const lode_ten
     if (c->provider == NULL) c->provider = lode_dispatch_choose(d, c);
     const lode_kernel *k = kernel_find(c->provider, c->op);
     if (k != NULL && k->backward == NULL) k = NULL;
-    d->stats.n_backward++;
-    d->stats.n_reference += k == NULL;
+    d->stats.n_backward += !c->dry;
+    d->stats.n_reference += !c->dry && k == NULL;
     return run(d, c, k, dy, dx);
 }

@@ -16,6 +16,7 @@
 #include "tensor/device.h"
 
 #include "core/memory.h"
+#include "core/platform.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -77,6 +78,31 @@ static const lode_device_ops cpu_ops = {
     .wait = cpu_wait,
     .is_host = 1,
 };
+
+/* ---- the device that only counts ---- */
+static void *counting_allocate(void *self, size_t bytes) {
+    (void)self;
+    return lode_reserve_addresses(bytes);
+}
+static void counting_release(void *self, void *p, size_t bytes) {
+    (void)self;
+    lode_release_addresses(p, bytes);
+}
+
+static const lode_device_ops counting_ops = {
+    .name = "counting",
+    .allocate = counting_allocate,
+    .release = counting_release,
+    .copy_in = cpu_copy,
+    .copy_out = cpu_copy,
+    .copy = cpu_copy,
+    .wait = cpu_wait,
+    .is_host = 1,
+};
+
+lode_status lode_device_create_counting(lode_device **out) {
+    return lode_device_create(&counting_ops, NULL, out);
+}
 
 /* The process-wide pool: like malloc's own, it lives as long as the process. */
 static lode_device cpu_device = {.ops = &cpu_ops, .lock = ATOMIC_FLAG_INIT};
@@ -143,6 +169,11 @@ static size_t device_class_bytes(int index) {
     return base + ((size_t)(index - 8) % 8 + 1) * (base / 8);
 }
 
+int64_t lode_device_rounded_bytes(size_t bytes) {
+    size_t rounded = 0;
+    return device_class_of(bytes, &rounded) >= 0 ? (int64_t)rounded : INT64_MAX;
+}
+
 /* ---- giving back (under the lock) ---- */
 static void device_drop_class(lode_device *d, int index) {
     device_class *c = &d->classes[index];
@@ -183,6 +214,8 @@ static void *device_from_system(lode_device *d, device_class *c, size_t bytes) {
     if (p == NULL) return NULL;
     d->stats.n_system_allocations++;
     d->stats.bytes_reserved += (int64_t)bytes;
+    if (d->stats.bytes_reserved > d->stats.peak_reserved)
+        d->stats.peak_reserved = d->stats.bytes_reserved;
     c->n_blocks++;
     return p;
 }
@@ -240,6 +273,7 @@ lode_device_stats lode_device_get_stats(const lode_device *d) {
 void lode_device_reset_peak(lode_device *d) {
     device_lock(d);
     d->stats.peak_bytes = d->stats.bytes_in_use;
+    d->stats.peak_reserved = d->stats.bytes_reserved;
     device_unlock(d);
 }
 

@@ -29,6 +29,7 @@ typedef struct lode_device_stats {
     int64_t bytes_in_use;         /* by live storages, as rounded (by an eighth at most) */
     int64_t peak_bytes;           /* most ever in use since the last reset */
     int64_t bytes_reserved;       /* in use + cached */
+    int64_t peak_reserved;        /* most ever reserved since the last reset */
     int64_t n_allocations;        /* requests */
     int64_t n_system_allocations; /* requests the cache could not serve */
 } lode_device_stats;
@@ -42,6 +43,11 @@ LODE_API const lode_device_ops *lode_device_get_ops(const lode_device *d);
 LODE_API void *lode_device_self(const lode_device *d);
 LODE_API lode_device_stats lode_device_get_stats(const lode_device *d);
 LODE_API void lode_device_reset_peak(lode_device *d);
+/* A device whose tensors have addresses but no memory behind them (they read as zeros), to count
+   what a computation would hold: same classes, same cache, same statistics as the CPU's. */
+LODE_API lode_status lode_device_create_counting(lode_device **out);
+/* Bytes that a request of `bytes` counts as in use. */
+LODE_API int64_t lode_device_rounded_bytes(size_t bytes);
 /* Gives everything back that no tensor uses. */
 LODE_API void lode_device_empty_cache(lode_device *d);
 

@@ -123,9 +123,13 @@ lode_status lode_tensor_zeros(lode_device *device, lode_dtype dtype, const lode_
 }
 
 lode_status lode_tensor_like(const lode_tensor *t, lode_tensor **out) {
+    return lode_tensor_like_on(t->device, t, out);
+}
+
+lode_status lode_tensor_like_on(lode_device *device, const lode_tensor *t, lode_tensor **out) {
     lode_tensor *y = NULL;
     *out = NULL;
-    LODE_TRY(tensor_new_handle(t->device, t->dtype, &t->shape, &y));
+    LODE_TRY(tensor_new_handle(device, t->dtype, &t->shape, &y));
     tensor_dense_strides(t, y->stride);
     lode_status status = tensor_attach(y, NULL);
     if (status != LODE_OK) {

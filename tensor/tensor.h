@@ -37,6 +37,8 @@ LODE_API lode_status lode_tensor_zeros(lode_device *device, lode_dtype dtype,
                                        lode_tensor **out);
 /* Same device, dtype, shape, memory order (dense); uninitialised. */
 LODE_API lode_status lode_tensor_like(const lode_tensor *t, lode_tensor **out);
+LODE_API lode_status lode_tensor_like_on(lode_device *device, const lode_tensor *t,
+                                         lode_tensor **out);
 /* Shape, strides and dtype without storage; the second takes them from `t`. */
 LODE_API lode_status lode_tensor_shapeless_storage(lode_dtype dtype, const lode_shape *shape,
                                                    lode_layout layout, lode_tensor **out);

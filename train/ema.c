@@ -48,6 +48,13 @@ void lode_ema_destroy(lode_ema *e) {
     lode_free(e);
 }
 
+int64_t lode_ema_bytes(const lode_ema *e) {
+    int64_t bytes = 0;
+    for (int i = 0; i < e->n; i++)
+        bytes += lode_device_rounded_bytes(lode_tensor_bytes(e->average[i]));
+    return bytes;
+}
+
 lode_status lode_ema_update(lode_ema *e) {
     const double t = (double)e->count++, d = fmin(e->decay, (1 + t) / (10 + t));
     for (int i = 0; i < e->n; i++)

@@ -129,6 +129,17 @@ void lode_optimizer_clear_grads(lode_optimizer *o) {
     for (int i = 0; i < o->n; i++) lode_parameter_clear_grad(o->slot[i].parameter);
 }
 
+int lode_optimizer_n_moments(const lode_optimizer *o) { return o->n_moments; }
+
+int64_t lode_optimizer_state_bytes(const lode_optimizer *o) {
+    int64_t bytes = 0;
+    for (int i = 0; i < o->n; i++)
+        for (int m = 0; m < o->n_moments; m++)
+            if (o->slot[i].moment[m] != NULL)
+                bytes += lode_device_rounded_bytes(lode_tensor_bytes(o->slot[i].moment[m]));
+    return bytes;
+}
+
 /* ---- one step ---- */
 static lode_status optimizer_norm(lode_optimizer *o, double *norm) {
     double total = 0;

@@ -67,6 +67,9 @@ LODE_API void lode_optimizer_destroy(lode_optimizer *o);
    parameter whose gradient is not finite, when the norm is worked out. */
 LODE_API lode_status lode_optimizer_step(lode_optimizer *o, double lr, double *grad_norm);
 LODE_API void lode_optimizer_clear_grads(lode_optimizer *o);
+/* Tensors of moments per parameter; bytes of all there are now. */
+LODE_API int lode_optimizer_n_moments(const lode_optimizer *o);
+LODE_API int64_t lode_optimizer_state_bytes(const lode_optimizer *o);
 /* Moments as "<prefix>.<moment>/<parameter>", counts as one f64 tensor "<prefix>.count". */
 LODE_API lode_status lode_optimizer_save(const lode_optimizer *o, lode_state *s,
                                          const char *prefix);
@@ -79,6 +82,7 @@ typedef struct lode_ema lode_ema;
 LODE_API lode_status lode_ema_create(double decay, lode_parameter *const *parameter, int n,
                                      lode_ema **out);
 LODE_API void lode_ema_destroy(lode_ema *e);
+LODE_API int64_t lode_ema_bytes(const lode_ema *e); /* of the averages */
 LODE_API lode_status lode_ema_update(lode_ema *e);
 /* Exchanges averages and values: once before evaluating, once after. */
 LODE_API lode_status lode_ema_swap(lode_ema *e);

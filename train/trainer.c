@@ -43,6 +43,7 @@ static lode_status trainer_open_data(lode_trainer *t) {
         return LODE_FAIL(LODE_ERR_CONFIG, "a batch of %lld cannot be shared by %d ranks",
                          (long long)batch, t->comm->size);
     t->batch = batch / t->comm->size;
+    t->eval_batch = eval_batch;
     LODE_TRY(trainer_open_loader(t, "train", LODE_DATA_TRAIN, t->batch, &t->train));
     t->n_train = lode_loader_n_batches(t->train);
     if (trainer_has_arch_turns(t)) {
@@ -160,26 +161,32 @@ void lode_trainer_destroy(lode_trainer *t) {
 /* ---- evaluating ---- */
 
 /* Whom to judge: the one architecture, the strategy's best, or, where all are equal, one drawn. */
-static lode_status trainer_eval_arch(lode_trainer *t, lode_arch *arch) {
+lode_status trainer_eval_arch(lode_trainer *t, lode_arch *arch) {
     lode_rng rng = lode_rng_stream(t->setup.seed, LODE_RNG_SAMPLE_ARCH, UINT64_MAX);
     if (lode_strategy_get_plugin(t->strategy)->probabilities != NULL)
         return lode_strategy_best(t->strategy, arch);
     return lode_space_sample(lode_supernet_space(t->setup.net), &rng, arch);
 }
 
+/* Running statistics only mean something where one path is always trained. */
+lode_bn_mode trainer_eval_bn(const lode_trainer *t) {
+    bool settled =
+        lode_supernet_is_fixed(t->setup.net, NULL) ||
+        (lode_strategy_n_parameters(t->strategy) == 0 && !(lode_strategy_entropy(t->strategy) > 0));
+    return settled ? LODE_BN_RUNNING : LODE_BN_BATCH;
+}
+
 static lode_status trainer_evaluate(lode_trainer *t) {
     lode_arch arch;
     lode_evaluation e;
     bool fixed = lode_supernet_is_fixed(t->setup.net, NULL);
-    bool settled = fixed || (lode_strategy_n_parameters(t->strategy) == 0 &&
-                             !(lode_strategy_entropy(t->strategy) > 0));
     if (t->eval_loader == NULL) return LODE_OK;
     if (!fixed) LODE_TRY(trainer_eval_arch(t, &arch));
     const lode_evaluate_setup setup = {.net = t->setup.net,
                                        .arch = fixed ? NULL : &arch,
                                        .loader = t->eval_loader,
                                        .runner = t->setup.runner,
-                                       .bn = settled ? LODE_BN_RUNNING : LODE_BN_BATCH};
+                                       .bn = trainer_eval_bn(t)};
     t->line_started = lode_clock();
     if (t->ema != NULL) LODE_TRY(lode_ema_swap(t->ema));
     lode_status status = lode_evaluate(&setup, &e);
@@ -192,6 +199,17 @@ static lode_status trainer_evaluate(lode_trainer *t) {
 }
 
 /* ---- walking ---- */
+void trainer_advance(trainer_position *at, trainer_move move) {
+    bool weights = move == MOVE_WEIGHTS, arch = move == MOVE_ARCH;
+    at->weight_batch += weights;
+    at->arch_batch += arch;
+    at->arch_total += arch;
+    at->step += weights || arch;
+    if (move != MOVE_END_EPOCH) return;
+    at->epoch += 1;
+    at->weight_batch = at->arch_batch = 0;
+}
+
 static lode_status trainer_end_epoch(lode_trainer *t) {
     int64_t done = (int64_t)t->at.epoch + 1, every = t->options.eval_every;
     LODE_TRY(trainer_write_turn(t, LODE_TURN_ARCH));
@@ -201,8 +219,7 @@ static lode_status trainer_end_epoch(lode_trainer *t) {
         t->at.last[turn] = t->at.sums[turn];
         t->at.sums[turn] = (trainer_sums){0};
     }
-    t->at.epoch += 1;
-    t->at.weight_batch = t->at.arch_batch = 0;
+    trainer_advance(&t->at, MOVE_END_EPOCH);
     return LODE_OK;
 }
 
@@ -211,8 +228,7 @@ static lode_status trainer_weight_step(lode_trainer *t) {
     LODE_TRY(trainer_step(t, LODE_TURN_WEIGHTS));
     t->run_seconds += lode_clock() - begin;
     t->run_images += t->line_images - images;
-    t->at.weight_batch += 1;
-    t->at.step += 1;
+    trainer_advance(&t->at, MOVE_WEIGHTS);
     trainer_show_progress(t, LODE_TURN_WEIGHTS);
     int64_t done = (int64_t)t->at.weight_batch, every = t->options.log_every;
     if (done == t->n_train || (every > 0 && done % every == 0))
@@ -222,17 +238,12 @@ static lode_status trainer_weight_step(lode_trainer *t) {
 
 static lode_status trainer_arch_step(lode_trainer *t) {
     LODE_TRY(trainer_step(t, LODE_TURN_ARCH));
-    t->at.arch_batch += 1;
-    t->at.arch_total += 1;
-    t->at.step += 1;
+    trainer_advance(&t->at, MOVE_ARCH);
     trainer_show_progress(t, LODE_TURN_ARCH);
     return LODE_OK;
 }
 
-/* The one thing that comes next. */
-typedef enum trainer_move { MOVE_WEIGHTS, MOVE_ARCH, MOVE_END_EPOCH, MOVE_FINISH } trainer_move;
-
-static trainer_move trainer_next(const lode_trainer *t) {
+trainer_move trainer_next(const lode_trainer *t) {
     if ((int64_t)t->at.epoch == t->options.epochs) return MOVE_FINISH;
     lode_epoch_plan plan = lode_strategy_plan(t->strategy, (int64_t)t->at.epoch);
     int64_t weights = (int64_t)t->at.weight_batch, arch = (int64_t)t->at.arch_batch;
@@ -325,12 +336,29 @@ lode_status lode_trainer_use_average(lode_trainer *t) {
     return t->ema != NULL ? lode_ema_swap(t->ema) : LODE_OK;
 }
 
+static lode_status trainer_plan_first(lode_trainer *t, lode_memory_plan *plan) {
+    LODE_TRY(lode_trainer_plan(t, plan));
+    trainer_tell_plan(t, plan);
+    LODE_TRY(lode_trainer_check_memory(t, plan));
+    return trainer_write_plan(t, plan);
+}
+
 lode_status lode_train(const lode_train_setup *setup, lode_train_result *result) {
     lode_trainer *t = NULL;
+    lode_memory_plan plan = {0};
     *result = (lode_train_result){0};
     LODE_TRY(lode_trainer_create(setup, &t));
-    lode_status status = lode_trainer_run(t, result);
-    if (status == LODE_OK) status = lode_trainer_use_average(t);
+    lode_status status = t->finished ? LODE_OK : trainer_plan_first(t, &plan);
+    lode_device_reset_peak(lode_cpu_device());
+    if (status == LODE_OK) status = lode_trainer_run(t, result);
+    lode_device_stats s = lode_device_get_stats(lode_cpu_device());
+    if (status == LODE_OK) {
+        result->plan = plan;
+        result->peak_bytes = s.peak_bytes;
+        result->peak_reserved = s.peak_reserved;
+        if (plan.total > 0) trainer_tell_peak(t, result);
+        status = lode_trainer_use_average(t);
+    }
     lode_trainer_destroy(t);
     return status;
 }

@@ -14,6 +14,7 @@
 #include "data/data.h"
 #include "train/comm.h"
 #include "train/evaluate.h"
+#include "train/memory_plan.h"
 #include "train/optimizer.h"
 #include "train/schedule.h"
 #include "train/strategy.h"
@@ -54,6 +55,9 @@ typedef struct lode_train_result {
     int64_t epochs, steps; /* done in all, earlier runs included */
     double seconds;        /* of this run */
     double images_per_s;   /* of this run's weight steps */
+    /* lode_train only */
+    lode_memory_plan plan;
+    int64_t peak_bytes, peak_reserved; /* measured in this run: to compare with total and held */
 } lode_train_result;
 
 /* Everything is borrowed and must outlive the trainer. */
@@ -72,6 +76,7 @@ typedef struct lode_train_setup {
     bool resume; /* go on from the newest checkpoint, when there is one; else start afresh */
     const lode_comm *comm; /* NULL: one process */
     const lode_progress *progress;
+    int64_t memory_limit; /* most bytes the process may hold; 0: what the system has available */
 } lode_train_setup;
 
 typedef struct lode_trainer lode_trainer;
@@ -79,6 +84,12 @@ typedef struct lode_trainer lode_trainer;
    written. LODE_ERR_CONFIG names an option that changed since. */
 LODE_API lode_status lode_trainer_create(const lode_train_setup *setup, lode_trainer **out);
 LODE_API void lode_trainer_destroy(lode_trainer *t);
+/* What the training will hold, whether steps were made already or not; takes the time of about one
+   step. Leaves no trace in the training. */
+LODE_API lode_status lode_trainer_plan(lode_trainer *t, lode_memory_plan *out);
+/* LODE_ERR_INFEASIBLE when what is to come does not fit into what is available or would pass
+   setup->memory_limit; names the options that help, each with the plan it would bring. */
+LODE_API lode_status lode_trainer_check_memory(lode_trainer *t, const lode_memory_plan *plan);
 /* To the end. LODE_ERR_STOPPED: progress asked to stop; a checkpoint was written, resume goes on.
    LODE_ERR_NUMERIC: the loss became NaN or infinite; names step, layer and what to change. */
 LODE_API lode_status lode_trainer_run(lode_trainer *t, lode_train_result *result);
@@ -102,6 +113,7 @@ LODE_API lode_strategy *lode_trainer_strategy(lode_trainer *t);
 /* With `ema`: the averaged weights become the network's (call once, after run). */
 LODE_API lode_status lode_trainer_use_average(lode_trainer *t);
 
-/* create, run, use_average when ema is on, destroy. */
+/* create, plan, check_memory, run, use_average when ema is on, destroy. The plan and the measured
+   peak are logged, and stand in metrics.jsonl. */
 LODE_API lode_status lode_train(const lode_train_setup *setup, lode_train_result *result);
 #endif

@@ -35,7 +35,7 @@ struct lode_trainer {
     lode_tape *tape;
     lode_loader *train, *arch_loader, *eval_loader; /* the last two may be NULL */
     int64_t n_train, n_arch;                        /* batches per epoch */
-    int64_t batch;                                  /* per rank */
+    int64_t batch, eval_batch;                      /* per rank */
     lode_schedule schedule;
     lode_dtype dtype;
     int64_t total_steps;
@@ -53,8 +53,33 @@ struct lode_trainer {
 
 /* trainer_step.c */
 lode_status trainer_step(lode_trainer *t, lode_turn turn);
+/* Forward of one pass on t->tape; the loss is left there. */
+lode_status trainer_forward(lode_trainer *t, const lode_step *step, const lode_batch *batch,
+                            lode_var **logits, lode_var **loss);
+/* Only the half of the parameters that `turn` trains gets gradients. */
+void trainer_freeze(lode_trainer *t, lode_turn turn);
 lode_step trainer_describe_step(const lode_trainer *t, lode_turn turn);
 double trainer_lr(const lode_trainer *t, lode_turn turn);
+
+/* trainer.c */
+lode_status trainer_eval_arch(lode_trainer *t, lode_arch *arch);
+lode_bn_mode trainer_eval_bn(const lode_trainer *t);
+typedef enum trainer_move { MOVE_WEIGHTS, MOVE_ARCH, MOVE_END_EPOCH, MOVE_FINISH } trainer_move;
+trainer_move trainer_next(const lode_trainer *t);              /* the one thing that comes next */
+void trainer_advance(trainer_position *at, trainer_move move); /* the position after it */
+
+/* trainer_plan.c */
+/* A training that differs from t's in some of these. */
+typedef struct trainer_variant {
+    lode_strategy *strategy;
+    int remat;
+    int64_t batch; /* per rank */
+} trainer_variant;
+lode_status trainer_plan_variant(lode_trainer *t, const trainer_variant *v, lode_memory_plan *out);
+
+/* trainer_memory.c */
+void trainer_tell_plan(const lode_trainer *t, const lode_memory_plan *plan);
+void trainer_tell_peak(const lode_trainer *t, const lode_train_result *r);
 
 /* trainer_state.c */
 lode_status trainer_save(lode_trainer *t, bool finished);
@@ -62,6 +87,7 @@ lode_status trainer_resume(lode_trainer *t);
 
 /* trainer_metrics.c */
 lode_status trainer_write_turn(lode_trainer *t, lode_turn turn);
+lode_status trainer_write_plan(lode_trainer *t, const lode_memory_plan *plan);
 lode_status trainer_write_eval(lode_trainer *t, const lode_evaluation *e, const lode_arch *arch);
 void trainer_show_progress(lode_trainer *t, lode_turn turn);
 

@@ -25,8 +25,7 @@ double trainer_lr(const lode_trainer *t, lode_turn turn) {
     return lode_schedule_at(&t->schedule, step);
 }
 
-/* Only one half of the parameters has gradients in a turn. */
-static void trainer_freeze(lode_trainer *t, lode_turn turn) {
+void trainer_freeze(lode_trainer *t, lode_turn turn) {
     if (t->frozen_for == (int)turn) return;
     for (int i = 0; i < lode_supernet_n_parameters(t->setup.net); i++)
         lode_supernet_parameter(t->setup.net, i)->frozen = turn == LODE_TURN_ARCH;
@@ -42,9 +41,8 @@ static void trainer_seed_tape(lode_trainer *t, const lode_step *step) {
     lode_tape_set_step(t->tape, step->seed, index);
 }
 
-/* Forward of one pass; the loss is left on the tape. */
-static lode_status trainer_forward(lode_trainer *t, const lode_step *step, const lode_batch *batch,
-                                   lode_var **logits, lode_var **loss) {
+lode_status trainer_forward(lode_trainer *t, const lode_step *step, const lode_batch *batch,
+                            lode_var **logits, lode_var **loss) {
     lode_choice choice[LODE_MAX_DECISIONS];
     bool weights = step->turn == LODE_TURN_WEIGHTS;
     const lode_forward_options options = {
@@ -105,7 +103,9 @@ static lode_status trainer_pass(lode_trainer *t, const lode_step *step, const lo
     if (!isfinite(*value)) return trainer_explain(t, step, batch, *value);
     if (step->pass == step->n_passes - 1)
         t->at.sums[step->turn].correct += (double)lode_count_correct(logits->value, batch->labels);
-    if (lode_backward(t->tape, loss, 1.0 / t->comm->size) != LODE_OK) return trainer_blame(step);
+    /* A drawn path of nothing but `none` depends on no architecture parameter. */
+    if (loss->requires_grad && lode_backward(t->tape, loss, 1.0 / t->comm->size) != LODE_OK)
+        return trainer_blame(step);
     trainer_lap(&begin, &t->last.backward);
     return LODE_OK;
 }

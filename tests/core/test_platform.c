@@ -68,6 +68,7 @@ static void the_machine_is_described(void **state) {
     assert_int_equal(lode_terminal_width(-1), 0);
     assert_true(lode_available_memory_bytes() >= 0);
     int64_t before = lode_peak_rss_bytes();
+    assert_true(before == 0 || (lode_rss_bytes() > 0 && lode_rss_bytes() <= before + (1 << 20)));
     size_t n = 64u << 20;
     volatile char *p = lode_alloc(n, 1);
     assert_non_null(p);
@@ -75,6 +76,24 @@ static void the_machine_is_described(void **state) {
     assert_true(before == 0 || lode_peak_rss_bytes() >= before);
     assert_true(before == 0 || lode_peak_rss_bytes() >= (int64_t)n);
     lode_free((void *)(uintptr_t)p);
+}
+
+/* Far more than this machine has, and nothing of it is taken until it is written. */
+static void addresses_cost_nothing(void **state) {
+    (void)state;
+    size_t n = (size_t)1 << 36;
+    int64_t before = lode_rss_bytes();
+    volatile char *p = lode_reserve_addresses(n);
+    if (p == NULL) {
+        print_message("the system reserves no addresses without memory: nothing to test\n");
+        skip();
+    }
+    assert_int_equal(p[n / 2], 0);
+    p[n / 3] = 1;
+    assert_int_equal(p[n / 3], 1);
+    assert_true(lode_rss_bytes() < before + (8 << 20));
+    lode_release_addresses((void *)(uintptr_t)p, n);
+    lode_release_addresses(NULL, 1);
 }
 
 static void commands_are_run(void **state) {
@@ -448,6 +467,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_clock_goes_on),
         cmocka_unit_test(the_machine_is_described),
+        cmocka_unit_test(addresses_cost_nothing),
         cmocka_unit_test(commands_are_run),
         cmocka_unit_test(signals_are_caught_once),
         cmocka_unit_test(files_come_back),
