@@ -44,8 +44,12 @@ static const lode_option_table cost_table = {"cost", cost_rows,
 static const lode_option engine_rows[] = {
     {"fuse", LODE_OPT_BOOL, offsetof(lode_engine_options, fuse), "true", 0, 0, NULL,
      "train inverted residuals as one operator each; false: as their parts, for comparison"},
+    {"memory_limit", LODE_OPT_F64, offsetof(lode_engine_options, memory_limit), "0", 0, 1e6, "GiB",
+     "most memory of the process; a training that would need more is refused before it begins; 0: "
+     "what the system has available"},
 };
-static const lode_option_table engine_table = {"engine", engine_rows, 1};
+static const lode_option_table engine_table = {"engine", engine_rows,
+                                               (int)(sizeof engine_rows / sizeof *engine_rows)};
 
 static const lode_option search_rows[] = {
     {"supernet", LODE_OPT_BOOL, offsetof(lode_search_options, supernet), "true", 0, 0, NULL,
@@ -140,6 +144,8 @@ static lode_status recipe_read(lode_recipe *r) {
     LODE_TRY(lode_config_read(r->config, &search_table, &r->search));
     LODE_TRY(lode_config_read(r->config, &engine_table, &r->engine));
     r->supernet.unfused = r->train.unfused = !r->engine.fuse;
+    r->supernet.memory_limit = r->train.memory_limit =
+        (int64_t)(r->engine.memory_limit * (double)(INT64_C(1) << 30));
     LODE_TRY(recipe_read_strategy(r));
     LODE_TRY(recipe_read_searcher(r));
     LODE_TRY(lode_config_finish(r->config));

@@ -25,7 +25,8 @@ typedef struct lode_cost_options {
 } lode_cost_options;
 
 typedef struct lode_engine_options {
-    bool fuse; /* training runs inverted residuals as one operator */
+    bool fuse;           /* training runs inverted residuals as one operator */
+    double memory_limit; /* GiB the process may hold at most; 0: what the system has available */
 } lode_engine_options;
 
 typedef struct lode_search_options {

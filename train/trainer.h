@@ -6,7 +6,7 @@
    strategy asks for it, all of "arch" for its parameters (or one arch step after every few weight
    steps).
 
-   metrics.jsonl gets one line per turn and evaluation; the fields that depend on the clock
+   metrics.jsonl gets the memory plan, and one line per turn and evaluation; the fields that depend on the clock
    (images_per_s, time) come last. */
 #ifndef LODE_TRAIN_TRAINER_H
 #define LODE_TRAIN_TRAINER_H
@@ -37,6 +37,8 @@ typedef struct lode_train_options {
     double drop_path;          /* grows linearly from 0 to this over the run */
     int remat;                 /* lode_remat: none, layer (slower, far less memory) */
     bool unfused;              /* lode_fuse: never; a recipe says so in engine.fuse */
+    int64_t memory_limit;      /* bytes the process may hold at most, 0: what the system has
+                                  available; a recipe says so in engine.memory_limit */
     int64_t eval_every;        /* epochs between evaluations on `eval_split`; 0: only at the end */
     const char *eval_split;    /* "valid", "test"; evaluation is left out when it is empty */
     int64_t eval_batch;        /* 0: batch */
@@ -76,7 +78,6 @@ typedef struct lode_train_setup {
     bool resume; /* go on from the newest checkpoint, when there is one; else start afresh */
     const lode_comm *comm; /* NULL: one process */
     const lode_progress *progress;
-    int64_t memory_limit; /* most bytes the process may hold; 0: what the system has available */
 } lode_train_setup;
 
 typedef struct lode_trainer lode_trainer;
@@ -88,7 +89,7 @@ LODE_API void lode_trainer_destroy(lode_trainer *t);
    step. Leaves no trace in the training. */
 LODE_API lode_status lode_trainer_plan(lode_trainer *t, lode_memory_plan *out);
 /* LODE_ERR_INFEASIBLE when what is to come does not fit into what is available or would pass
-   setup->memory_limit; names the options that help, each with the plan it would bring. */
+   options->memory_limit; names the options that help, each with the plan it would bring. */
 LODE_API lode_status lode_trainer_check_memory(lode_trainer *t, const lode_memory_plan *plan);
 /* To the end. LODE_ERR_STOPPED: progress asked to stop; a checkpoint was written, resume goes on.
    LODE_ERR_NUMERIC: the loss became NaN or infinite; names step, layer and what to change. */

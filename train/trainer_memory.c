@@ -20,7 +20,7 @@ const char *lode_bytes_text(int64_t bytes, char out[24]) {
 static int64_t memory_room(const lode_trainer *t) {
     lode_device_stats s = lode_device_get_stats(lode_cpu_device());
     int64_t cached = s.bytes_reserved - s.bytes_in_use, available = lode_available_memory_bytes();
-    int64_t limit = t->setup.memory_limit, rss = lode_rss_bytes(), room = -1;
+    int64_t limit = t->options.memory_limit, rss = lode_rss_bytes(), room = -1;
     if (available > 0) room = available + cached;
     if (limit > 0) {
         int64_t left = limit - (rss > 0 ? rss : s.bytes_reserved) + cached;
@@ -28,6 +28,11 @@ static int64_t memory_room(const lode_trainer *t) {
         if (room < 0 || left < room) room = left;
     }
     return room;
+}
+
+/* Section of the recipe that the options stand in. */
+static const char *memory_section(const lode_trainer *t) {
+    return strcmp(t->setup.phase, "supernet") == 0 ? "supernet" : "train";
 }
 
 /* ---- what helps ---- */
@@ -54,7 +59,7 @@ static lode_status memory_try_remat(memory_advice *a) {
     char what[64];
     bool fits = false;
     if (a->t->options.remat == LODE_REMAT_LAYER) return LODE_OK;
-    snprintf(what, sizeof what, "%s.remat: layer", a->t->setup.phase);
+    snprintf(what, sizeof what, "%s.remat: layer", memory_section(a->t));
     return memory_try(a, &v, what, false, &fits);
 }
 
@@ -80,7 +85,7 @@ static lode_status memory_try_strategy(memory_advice *a) {
     LODE_TRY(lode_strategy_create(&lode_strategy_single_path, &setup, &s));
     trainer_variant v = {s, a->t->options.remat, a->t->batch};
     char what[64];
-    snprintf(what, sizeof what, "%s.strategy: single_path", a->t->setup.phase);
+    snprintf(what, sizeof what, "%s.strategy: single_path", memory_section(a->t));
     lode_status status = memory_try(a, &v, what, false, &fits);
     lode_strategy_destroy(s);
     return status;
@@ -94,15 +99,15 @@ static lode_status memory_refuse(lode_trainer *t, const lode_memory_plan *plan, 
     LODE_GOTO(memory_try_batch(&a));
     LODE_GOTO(memory_try_strategy(&a));
     LODE_GOTO(lode_text_status(&a.text));
-    if (t->setup.memory_limit > 0)
-        snprintf(most, sizeof most, "%s", lode_bytes_text(t->setup.memory_limit, have));
+    if (t->options.memory_limit > 0)
+        snprintf(most, sizeof most, "%s", lode_bytes_text(t->options.memory_limit, have));
     status = LODE_FAIL(
         LODE_ERR_INFEASIBLE,
         "%s: its tensors would take %s, %s more than now, and there is room for %s%s%s%s. What "
         "helps, with what it would take: %s",
         t->setup.phase, lode_bytes_text(plan->held, need), lode_bytes_text(plan->to_come, more),
-        lode_bytes_text(room, have), t->setup.memory_limit > 0 ? " (engine.memory_limit " : "",
-        t->setup.memory_limit > 0 ? most : "", t->setup.memory_limit > 0 ? ")" : "",
+        lode_bytes_text(room, have), t->options.memory_limit > 0 ? " (engine.memory_limit " : "",
+        t->options.memory_limit > 0 ? most : "", t->options.memory_limit > 0 ? ")" : "",
         a.text.length > 0 ? a.text.s : "more memory");
 done:
     lode_text_deinit(&a.text);

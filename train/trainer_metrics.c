@@ -60,22 +60,26 @@ lode_status trainer_write_turn(lode_trainer *t, lode_turn turn) {
     return status;
 }
 
-/* Once, before the first step. What depends on the rest of the process comes behind the clock's. */
+/* The first line. Its numbers depend on the machine and the number of threads, so they too stand
+   behind images_per_s. */
 lode_status trainer_write_plan(lode_trainer *t, const lode_memory_plan *plan) {
-    if (!metrics_wanted(t) || t->at.step > 0) return LODE_OK;
+    if (!metrics_wanted(t) || lode_file_size(t->setup.metrics_path) > 0) return LODE_OK;
     const struct {
         const char *name;
         int64_t bytes;
-    } part[] = {{"weights", plan->weights},         {"optimizer", plan->optimizer},
-                {"batches", plan->batches},         {"gradients", plan->gradients},
-                {"activations", plan->activations}, {"workspace", plan->workspace}};
+    } part[] = {{"weights", plan->weights},
+                {"optimizer", plan->optimizer},
+                {"batches", plan->batches},
+                {"gradients", plan->gradients},
+                {"activations", plan->activations},
+                {"workspace", plan->workspace},
+                {"other", plan->other},
+                {"total", plan->total},
+                {"held", plan->held}};
     json_t *line = metrics_begin(t, "memory");
+    json_object_set_new(line, "images_per_s", json_integer(0));
     for (size_t i = 0; i < sizeof part / sizeof *part; i++)
         json_object_set_new(line, part[i].name, json_integer((json_int_t)part[i].bytes));
-    json_object_set_new(line, "images_per_s", json_integer(0));
-    json_object_set_new(line, "other", json_integer((json_int_t)plan->other));
-    json_object_set_new(line, "total", json_integer((json_int_t)plan->total));
-    json_object_set_new(line, "held", json_integer((json_int_t)plan->held));
     return metrics_end(t, line);
 }
 

@@ -170,7 +170,8 @@ static void what_does_not_fit_is_refused(void **state) {
     (void)state;
     job_open(&j, "fbnet-cifar", 64, 2, "{epochs: 1, strategy: gumbel}", "{warmup: 0}");
     lode_device_empty_cache(lode_cpu_device());
-    j.setup.memory_limit = lode_rss_bytes() + (INT64_C(1) << 30);
+    j.options.unfused = true;
+    j.options.memory_limit = lode_rss_bytes() + (INT64_C(1) << 30);
     assert_ok(lode_trainer_create(&j.setup, &t));
     assert_ok(lode_trainer_plan(t, &plan));
     assert_true(plan.to_come > INT64_C(4) << 30); /* several times what a limit of 1 GiB leaves */

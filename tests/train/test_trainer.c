@@ -220,7 +220,7 @@ static void a_loss_of_nan_is_explained(void **state) {
 
 static void metrics_are_lines_of_json(void **state) {
     char *dir = test_temp_dir(), *path = lode_path_join(dir, "m.jsonl");
-    static const char *const turns[] = {"weights", "eval", "weights", "arch", "eval"};
+    static const char *const turns[] = {"memory", "weights", "eval", "weights", "arch", "eval"};
     fixture f;
     lode_train_result r;
     (void)state;
@@ -234,21 +234,21 @@ static void metrics_are_lines_of_json(void **state) {
     assert_ok(lode_file_read(path, (void **)&bytes, &n));
     for (line = strtok(bytes, "\n"); line != NULL; line = strtok(NULL, "\n"), i++) {
         json_t *j = NULL;
-        assert_true(i < 5);
+        assert_true(i < 6);
         assert_ok(lode_json_parse(line, "line", &j));
         assert_string_equal(json_string_value(json_object_get(j, "phase")), "supernet");
         assert_string_equal(json_string_value(json_object_get(j, "turn")), turns[i]);
-        assert_int_equal(json_integer_value(json_object_get(j, "epoch")), i < 2 ? 0 : 1);
-        assert_true(json_number_value(json_object_get(j, "loss")) > 0);
-        if (i == 2) {
+        assert_int_equal(json_integer_value(json_object_get(j, "epoch")), i < 3 ? 0 : 1);
+        assert_true(json_number_value(json_object_get(j, i > 0 ? "loss" : "total")) > 0);
+        if (i == 3) {
             assert_near(json_number_value(json_object_get(j, "tau")), 1, 1e-12);
             assert_near(json_number_value(json_object_get(j, "entropy")), 1, 1e-12);
         }
-        if (i == 3) assert_true(json_number_value(json_object_get(j, "entropy")) < 1);
+        if (i == 4) assert_true(json_number_value(json_object_get(j, "entropy")) < 1);
         assert_non_null(json_object_get(j, "time"));
         json_decref(j);
     }
-    assert_int_equal(i, 5);
+    assert_int_equal(i, 6);
     lode_free(bytes);
     fixture_close(&f);
     test_remove_tree(dir);
