@@ -43,6 +43,7 @@ static void setup_data(setup_sets *s, const bench_request *r) {
         setup_take(s, lode_format("data.synthetic.train=%lld",
                                   (long long)(SETUP_STORED_BATCHES * r->batch)));
         setup_add(s, "data.synthetic.test=0");
+        setup_add(s, "data.workers=0"); /* a copy; a thread for it would only wait for a core */
     } else {
         const char *colon = strchr(r->data, ':');
         size_t n = colon ? (size_t)(colon - r->data) : strlen(r->data);
