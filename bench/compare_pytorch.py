@@ -303,7 +303,9 @@ def summarize(result):
                 "rival_best": by["best_ms"],
                 "best": who[by["best_ms"]]["best_ms"][kind] / who[name]["best_ms"][kind],
                 "memory": who[small]["peak_rss_bytes"] / who[name]["peak_rss_bytes"],
-                "memory_rival": small})
+                "memory_rival": small,
+                "memory_net": min(who[m]["peak_rss_bytes"] - who[m]["rss_before"] for m in rivals)
+                / who[name]["peak_rss_bytes"]})
     return result
 
 
@@ -326,7 +328,8 @@ def markdown(report):
         f"- {report['rounds']} rounds, participants taking turns; `{report['command']}`", "",
         "## Training steps", "",
         "Milliseconds of a step, median (best). Ratios are PyTorch's best mode over Lode: above 1, Lode "
-        "is faster or smaller.", "",
+        "is faster or smaller. Memory is the peak resident set of the process; in brackets PyTorch's "
+        "without what it held before there was a network.", "",
         "| work | batch | turn | Lode | eager NCHW | eager NHWC | compiled | time ratio | goal | peak RSS, MiB: Lode / PyTorch | memory ratio | goal |",
         "|---|---|---|---|---|---|---|---|---|---|---|---|"]
     for r in report["rows"]:
@@ -344,7 +347,7 @@ def markdown(report):
                              for k in MODES)
                 + f" | **{q['median']:.2f}** ({q['best']:.2f}) | {r['goal'] if main else ''} | "
                 f"{who[q['lode']]['peak_rss_bytes'] / 2**20:.0f} / {who[q['memory_rival']]['peak_rss_bytes'] / 2**20:.0f} | "
-                f"{q['memory']:.1f} | {r['memory_goal'] or '' if last else ''} |")
+                f"**{q['memory']:.1f}** ({q['memory_net']:.1f}) | {r['memory_goal'] or '' if last else ''} |")
     lines += ["", "## Inference", "",
               "Milliseconds of a forward pass, median (best). ONNX Runtime folds batch normalisation "
               "into the convolutions; where Lode does not, the row says so.", "",
@@ -362,6 +365,16 @@ def markdown(report):
     lines += ["", f"Each network was checked before it ran: same parameters and multiply-accumulates in both on "
               f"{sum(r['checked']['paths'] for r in report['rows'])} architectures."]
     return "\n".join(lines) + "\n"
+
+
+def write(report, output):
+    """The rows are summed up anew, so that an old file gets the columns of today."""
+    report["rows"] = [summarize(r) for r in report["rows"]]
+    with open(output + ".json", "w") as f:
+        json.dump(report, f, indent=1)
+        f.write("\n")
+    with open(output + ".md", "w") as f:
+        f.write(markdown(report))
 
 
 # ---- the environment ----
@@ -418,6 +431,7 @@ def read_options():
     p.add_argument("--output", default=os.path.join(ROOT, "docs", "results", "pytorch"),
                    help="without .md and .json")
     p.add_argument("--list", action="store_true", help="name the rows and stop")
+    p.add_argument("--render", action="store_true", help="write OUTPUT.md anew from OUTPUT.json and stop")
     p.add_argument("--check", action="store_true", help="compare the networks and stop")
     o = p.parse_args()
     o.modes = [m for m in o.modes.split(",") if m]
@@ -437,6 +451,11 @@ def main():
         for r in rows:
             print(f"{r['name']:24} batch {r['batch']:4}  {r['about']}")
         return
+    if options.render:
+        with open(options.output + ".json") as f:
+            report = json.load(f)
+        write(report, options.output)
+        return
     options.python = python_of(options)
     bench = Bench(options)
     if options.check:
@@ -448,6 +467,7 @@ def main():
         say("torch.compile skipped: there is no C++ compiler")
         options.modes.remove("compile")
     info, _ = bench.lode("info", [])
+    options.output = os.path.abspath(options.output)
     report = {"when": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
               "command": " ".join(["bench/compare_pytorch.py"] + sys.argv[1:]),
               "machine": machine(), "threads": options.threads, "rounds": options.rounds,
@@ -456,13 +476,9 @@ def main():
               "rows": []}
     os.makedirs(os.path.dirname(options.output), exist_ok=True)
     for r in rows:
-        report["rows"].append(summarize(bench.measure(r)))
+        report["rows"].append(bench.measure(r))
         report["machine"]["load_after"] = os.getloadavg()[0]
-        with open(options.output + ".json", "w") as f:  # after every row: a long run may be stopped
-            json.dump(report, f, indent=1)
-            f.write("\n")
-        with open(options.output + ".md", "w") as f:
-            f.write(markdown(report))
+        write(report, options.output)  # after every row: a long run may be stopped
     print(markdown(report))
 
 

@@ -43,4 +43,17 @@ expect 2 "whole number" "$LODE" bench infer -s nasbench-macro --batch 1,x
 expect 2 "want one number" "$LODE" bench memory --threads 1,2
 expect 2 "leave out --strategy" "$LODE" bench step -s nasbench-macro -a 00000000 --strategy gumbel
 expect 3 "nasbench-macro" "$LODE" bench step -s nasbench-marco
+
+# The comparison with PyTorch: its rows; and, with LODE_PYTHON naming a Python that has torch, that the
+# networks are the same.
+if command -v python3 >/dev/null; then
+    expect 0 "mobilenet-v2" python3 "$LODE_SOURCE/bench/compare_pytorch.py" --list
+    expect 1 "no row is called" python3 "$LODE_SOURCE/bench/compare_pytorch.py" --rows nothing --list
+    if [ -n "${LODE_PYTHON:-}" ]; then
+        expect 0 "same MACs" python3 "$LODE_SOURCE/bench/compare_pytorch.py" --python "$LODE_PYTHON" --lode "$LODE" \
+            --rows mixture-8,nasbench201 --check
+    else
+        echo "skipped: the networks of compare_pytorch.py (LODE_PYTHON names no Python with torch)"
+    fi
+fi
 exit $failed
