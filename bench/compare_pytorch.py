@@ -211,7 +211,8 @@ class Bench:
         result = {"name": r["name"], "about": r["about"], "batch": r["batch"], "arch": r["arch"],
                   "strategy": r["strategy"], "sample": r["sample"], "goal": r["goal"],
                   "memory_goal": r["memory_goal"], "space": os.path.relpath(r["space"], ROOT),
-                  "checked": self.check(r), "skipped": {}, "turns": []}
+                  "checked": self.check(r), "skipped": {}, "turns": [], "when": now(),
+                  "load": os.getloadavg()[0]}
         with tempfile.TemporaryDirectory() as folder:
             takers = self.takers(r, os.path.join(folder, "model.onnx"))
             step_arch = {}
@@ -250,6 +251,10 @@ class Bench:
 
 
 # ---- numbers ----
+
+def now():
+    return datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
+
 
 def say(text):
     print(text, file=sys.stderr, flush=True)
@@ -309,6 +314,13 @@ def summarize(result):
     return result
 
 
+def rounds(report):
+    n = sorted({1 + max(t["round"] for t in r["turns"]) for r in report["rows"] if r["turns"]})
+    load = [r["load"] for r in report["rows"] if "load" in r]
+    text = f"{' or '.join(map(str, n))} rounds of each row"
+    return text + (f" (load of the machine {min(load):.1f} to {max(load):.1f})" if load else "")
+
+
 def cell(w, kind):
     return f"{w['median_ms'][kind]:.4g} ({w['best_ms'][kind]:.4g})" if w else "-"
 
@@ -320,12 +332,11 @@ def markdown(report):
         "# Lode and PyTorch on one machine", "",
         "Written by `bench/compare_pytorch.py`; what the columns mean stands in "
         "[../benchmarks.md](../benchmarks.md).", "",
-        f"- {m['cpu']}, {m['cores']} cores, {report['threads']} threads, {m['system']}; {report['when']}; "
-        f"load before {m['load_before']:.1f}, after {m['load_after']:.1f}",
+        f"- {m['cpu']}, {m['cores']} cores, {report['threads']} threads, {m['system']}; {report['when']}",
         f"- Lode {v['lode']} ({v['commit']}), {v['compiler']}; float32",
         f"- PyTorch {v['torch']} ({v['torch_build']}), Python {v['python']}"
         + (f"; ONNX Runtime {v['onnxruntime']}" if "onnxruntime" in v else ""),
-        f"- {report['rounds']} rounds, participants taking turns; `{report['command']}`", "",
+        f"- participants taking turns, {rounds(report)}; last run: `{report['command']}`", "",
         "## Training steps", "",
         "Milliseconds of a step, median (best). Ratios are PyTorch's best mode over Lode: above 1, Lode "
         "is faster or smaller. Memory is the peak resident set of the process; in brackets PyTorch's "
@@ -401,8 +412,7 @@ def machine():
             if line.startswith("model name"):
                 cpu = line.split(":", 1)[1].strip()
                 break
-    return {"cpu": cpu, "cores": len(os.sched_getaffinity(0)), "system": platform.platform(),
-            "load_before": os.getloadavg()[0]}
+    return {"cpu": cpu, "cores": len(os.sched_getaffinity(0)), "system": platform.platform()}
 
 
 def commit():
@@ -431,6 +441,8 @@ def read_options():
     p.add_argument("--output", default=os.path.join(ROOT, "docs", "results", "pytorch"),
                    help="without .md and .json")
     p.add_argument("--list", action="store_true", help="name the rows and stop")
+    p.add_argument("--update", action="store_true",
+                   help="keep the rows of OUTPUT.json that do not run now")
     p.add_argument("--render", action="store_true", help="write OUTPUT.md anew from OUTPUT.json and stop")
     p.add_argument("--check", action="store_true", help="compare the networks and stop")
     o = p.parse_args()
@@ -468,16 +480,20 @@ def main():
         options.modes.remove("compile")
     info, _ = bench.lode("info", [])
     options.output = os.path.abspath(options.output)
-    report = {"when": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+    report = {"when": now(),
               "command": " ".join(["bench/compare_pytorch.py"] + sys.argv[1:]),
               "machine": machine(), "threads": options.threads, "rounds": options.rounds,
               "versions": dict(bench.worker({"do": "versions"}), lode=info.get("version", "?"),
                                compiler=info.get("compiler", "?"), commit=commit()),
               "rows": []}
     os.makedirs(os.path.dirname(options.output), exist_ok=True)
+    old = {}
+    if options.update and os.path.exists(options.output + ".json"):
+        with open(options.output + ".json") as f:
+            old = {r["name"]: r for r in json.load(f)["rows"]}
     for r in rows:
-        report["rows"].append(bench.measure(r))
-        report["machine"]["load_after"] = os.getloadavg()[0]
+        old[r["name"]] = bench.measure(r)
+        report["rows"] = [old[k["name"]] for k in all_rows() if k["name"] in old]
         write(report, options.output)  # after every row: a long run may be stopped
     print(markdown(report))
 
