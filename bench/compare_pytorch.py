@@ -499,4 +499,7 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except Failed as e:
+        raise SystemExit(f"compare_pytorch: {e}") from e
