@@ -72,9 +72,7 @@ lode_status lode_supernet_create(lode_space *space, const lode_arch *fixed, lode
     return status;
 }
 
-static void supernet_destroy_layer(net_layer *nl) {
-    lode_free(nl->slot);
-}
+static void supernet_destroy_layer(net_layer *nl) { lode_free(nl->slot); }
 
 static void supernet_clear_pools(lode_supernet *net) {
     for (int64_t i = 0; net->pool != NULL && i < net->n_parameters; i++)

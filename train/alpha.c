@@ -1,7 +1,6 @@
 /* alpha.c: see alpha_internal.h. */
-#include "train/alpha_internal.h"
-
 #include "core/memory.h"
+#include "train/alpha_internal.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
-/* alpha_internal.h: architecture parameters, the part that strategies share: logits for every decision,
-   their optimizer, the turns in which they are trained, and the costs in their loss.
+/* alpha_internal.h: architecture parameters, the part that strategies share: logits for every
+   decision, their optimizer, the turns in which they are trained, and the costs in their loss.
 
    A decision with K options has logits alpha [K], all 0 at first; its probabilities are
    softmax(alpha). The turn of the architecture minimizes cross entropy joined with the expected

@@ -6,8 +6,8 @@
    strategy asks for it, all of "arch" for its parameters (or one arch step after every few weight
    steps).
 
-   metrics.jsonl gets the memory plan, and one line per turn and evaluation; the fields that depend on the clock
-   (images_per_s, time) come last. */
+   metrics.jsonl gets the memory plan, and one line per turn and evaluation; the fields that depend
+   on the clock (images_per_s, time) come last. */
 #ifndef LODE_TRAIN_TRAINER_H
 #define LODE_TRAIN_TRAINER_H
 #include "core/log.h"

@@ -167,8 +167,8 @@ static void gates_learn_by_the_formula(void **state) {
             assert_int_equal(runs, mode == 0 ? 3 : 2);
             assert_true(ones == 1);
             pairs |= 1 << choice[0].active;
-            lode_var *loss =
-                lode_reduce_sum(t, lode_mul(t, z, lode_tape_constant(t, slope)), (lode_reduce_params){.dims = 1});
+            lode_var *loss = lode_reduce_sum(t, lode_mul(t, z, lode_tape_constant(t, slope)),
+                                             (lode_reduce_params){.dims = 1});
             assert_ok(lode_tape_status(t));
             assert_ok(lode_backward(t, loss, 1));
             for (int k = 0; k < 3; k++) mean += (q[k] /= sum) * c[k];
