@@ -78,7 +78,7 @@ typedef enum lode_act {
        conv2d 1x1, batch_norm, act, conv2d depthwise k x k, batch_norm, act, conv2d 1x1, batch_norm
    ("same" padding, k odd, no biases; batch statistics), and x added when `residual`. Results are
    those of the parts; what is kept for backward is the second and third convolution's outputs
-   instead of six or eight tensors. Statistics are updated as batch_norm does. */
+   instead of six or eight tensors (docs/fusion.md). Statistics are updated as batch_norm does. */
 typedef struct lode_mbconv_params {
     double eps, momentum;
     int32_t stride, act, residual, update_running; /* act: a lode_act */
