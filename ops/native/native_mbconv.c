@@ -37,9 +37,8 @@ enum {
     MB_PIECES = 16,             /* at most */
     MB_PIECES_LEAST = 4,        /* if there are so many images */
     MB_PARTIAL_BYTES = 8 << 20, /* what pieces may take for their partial sums */
-    MB_STREAM_BYTES = 12 << 20, /* larger tensors are not in cache when they are read again */
-    MB_AGAIN_LARGE = 32,        /* channels of y up to which g2 is cheaper to compute twice */
-    MB_AGAIN_SMALL = 16,
+    MB_STREAM_BYTES = 1 << 20,  /* larger tensors are not in cache when they are read again */
+    MB_AGAIN = 32,              /* channels of y up to which g2 is cheaper to compute twice */
     MB_MOMENT_BYTES = 4 << 20,
     MB_MOMENT_ROWS = 16 /* see mb_moments in simd.h */
 };
@@ -73,7 +72,7 @@ mb_job mb_job_of(const lode_op_call *c) {
     int64_t expanded = d->N * d->M * d->OH * d->OW * (int64_t)sizeof(float);
     bool clamp = j.p->act <= LODE_ACT_RELU6;
     j.m.streams = expanded > MB_STREAM_BYTES;
-    j.m.again = clamp && d->O <= (j.m.streams ? MB_AGAIN_LARGE : MB_AGAIN_SMALL);
+    j.m.again = clamp && d->O <= MB_AGAIN;
     j.simd->mb_plan(&j.m);
     j.taps = d->K * d->K;
     j.wide = j.m.blocks * j.simd->lanes;

@@ -14,10 +14,12 @@ static void mb_add_lanes(lode_v v, double *sum) {
 
 /* ---- projection ---- */
 
-/* Of n pixels and block b: da (in: gradient of a2) and z2 to a2 and g2, and the sums. act: a
-   constant, below 0 a clamp. g2 NULL: not wanted. */
-LODE_INLINE void mb_g2_run(int act, bool keep, const simd_mb *m, const simd_mb_weights *w,
-                           int64_t b, int64_t n, float *da, const float *z2, float *g2, double *sum,
+enum { MB_DROP, MB_STORE, MB_STREAM }; /* what becomes of g2 */
+
+/* Of n pixels and block b: da (in: gradient of a2) and z2 to a2 and g2, and the sums. act and keep
+   are constants; act below 0: a clamp. */
+LODE_INLINE void mb_g2_run(int act, int keep, const simd_mb *m, const simd_mb_weights *w, int64_t b,
+                           int64_t n, float *da, const float *z2, float *g2, double *sum,
                            double *sum_z) {
     lode_v scale = lode_v_load(w->scale2 + b * V), shift = lode_v_load(w->shift2 + b * V);
     lode_v mean = lode_v_load(w->mean2 + b * V), s = lode_v_zero(), sz = s;
@@ -31,7 +33,8 @@ LODE_INLINE void mb_g2_run(int act, bool keep, const simd_mb *m, const simd_mb_w
             g = act_smooth_gradient(act, u, g, &v);
         }
         lode_v_store(da + i * V, v);
-        if (keep) lode_v_store(g2 + i * V, g);
+        if (keep == MB_STORE) lode_v_store(g2 + i * V, g);
+        if (keep == MB_STREAM) lode_v_stream(g2 + i * V, g);
         s += g;
         sz += g * (z - mean);
     }
@@ -42,13 +45,15 @@ LODE_INLINE void mb_g2_run(int act, bool keep, const simd_mb *m, const simd_mb_w
 static void mb_g2(const simd_mb *m, const simd_mb_weights *w, int64_t b, int64_t n, float *da,
                   const float *z2, float *g2, double *sum, double *sum_z) {
     if (m->act == LODE_ACT_HSWISH)
-        mb_g2_run(LODE_ACT_HSWISH, true, m, w, b, n, da, z2, g2, sum, sum_z);
+        mb_g2_run(LODE_ACT_HSWISH, MB_STREAM, m, w, b, n, da, z2, g2, sum, sum_z);
     else if (m->act == LODE_ACT_SWISH)
-        mb_g2_run(LODE_ACT_SWISH, true, m, w, b, n, da, z2, g2, sum, sum_z);
-    else if (g2 != NULL)
-        mb_g2_run(-1, true, m, w, b, n, da, z2, g2, sum, sum_z);
+        mb_g2_run(LODE_ACT_SWISH, MB_STREAM, m, w, b, n, da, z2, g2, sum, sum_z);
+    else if (g2 == NULL)
+        mb_g2_run(-1, MB_DROP, m, w, b, n, da, z2, g2, sum, sum_z);
+    else if (m->streams)
+        mb_g2_run(-1, MB_STREAM, m, w, b, n, da, z2, g2, sum, sum_z);
     else
-        mb_g2_run(-1, false, m, w, b, n, da, z2, g2, sum, sum_z);
+        mb_g2_run(-1, MB_STORE, m, w, b, n, da, z2, g2, sum, sum_z);
 }
 
 void simd_run_mb_project_backward(const simd_mb *m, const simd_mb_weights *w, const float *dz3,
@@ -74,6 +79,7 @@ void simd_run_mb_project_backward(const simd_mb *m, const simd_mb_weights *w, co
                 mb_outer(nb, m->out, n, dz, m->out, scratch, plane, dw + b * m->out * V);
         }
     }
+    lode_v_stream_end();
 }
 
 /* ---- depthwise convolution and expansion ---- */
