@@ -319,24 +319,28 @@ LODE_INLINE void mb_affine_tile(int n, int nv, int64_t c, int64_t width, int64_t
                                 const float *x, const float *a, const float *b, const float *r,
                                 float *y) {
     lode_v sum[MB_LONG][2];
+    const float *row[(MB_LONG + 2) / 3];
+    LODE_UNROLL for (int i = 0; i < (n + 2) / 3; i++) row[i] = x + 3 * i * c;
     LODE_UNROLL for (int i = 0; i < n; i++) {
-        LODE_UNROLL for (int v = 0; v < nv; v++) {
-            int64_t left = dw_min(V, width - v * V), at = i * c + v * V;
-            sum[i][v] = lode_v_load(b + v * V) + lode_v_load_first(y + at, left);
-            if (r != NULL) sum[i][v] += lode_v_load_first(r + at, left);
-        }
+        LODE_UNROLL for (int v = 0; v < nv; v++) sum[i][v] = lode_v_load(b + v * V);
     }
     for (int64_t k = 0; k < c; k++, a += wide) {
         lode_v av[2];
         LODE_UNROLL for (int v = 0; v < nv; v++) av[v] = lode_v_load(a + v * V);
         LODE_UNROLL for (int i = 0; i < n; i++) {
-            lode_v s = lode_v_set(x[i * c + k]);
+            lode_v s = lode_v_set(row[i / 3][(i % 3) * c]);
             LODE_UNROLL for (int v = 0; v < nv; v++) sum[i][v] += s * av[v];
         }
+        LODE_UNROLL for (int i = 0; i < (n + 2) / 3; i++) row[i]++;
     }
-    LODE_UNROLL for (int i = 0; i < n; i++) {
-        LODE_UNROLL for (int v = 0; v < nv; v++)
-            lode_v_store_first(y + i * c + v * V, sum[i][v], dw_min(V, width - v * V));
+    LODE_UNROLL for (int i = 0; i < n; i++, y += c) {
+        LODE_UNROLL for (int v = 0; v < nv; v++) {
+            int64_t left = dw_min(V, width - v * V);
+            sum[i][v] += lode_v_load_first(y + v * V, left);
+            if (r != NULL) sum[i][v] += lode_v_load_first(r + v * V, left);
+            lode_v_store_first(y + v * V, sum[i][v], left);
+        }
+        if (r != NULL) r += c;
     }
 }
 
