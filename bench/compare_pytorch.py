@@ -111,16 +111,18 @@ def run(command, text=None, timeout=None, environment=None):
         return out.read(), usage.ru_maxrss * 1024
 
 
-def environment(threads):
-    e = {k: v for k, v in os.environ.items() if not k.startswith(("OMP_", "KMP_", "MKL_"))}
-    e["OMP_NUM_THREADS"] = str(threads)
+def environment(options):
+    e = {k: v for k, v in os.environ.items() if not k.startswith(("OMP_", "KMP_", "MKL_", "GOMP_"))}
+    e["OMP_NUM_THREADS"] = str(options.threads)
+    if options.passive:
+        e["OMP_WAIT_POLICY"] = "passive"
     return e
 
 
 class Bench:
     def __init__(self, options):
         self.o = options
-        self.env = environment(options.threads)
+        self.env = environment(options)
 
     def worker(self, job, timeout=None):
         job = dict(job, threads=self.o.threads)
@@ -336,7 +338,8 @@ def markdown(report):
         f"- Lode {v['lode']} ({v['commit']}), {v['compiler']}; float32",
         f"- PyTorch {v['torch']} ({v['torch_build']}), Python {v['python']}"
         + (f"; ONNX Runtime {v['onnxruntime']}" if "onnxruntime" in v else ""),
-        f"- participants taking turns, {rounds(report)}; last run: `{report['command']}`", "",
+        f"- participants taking turns, {rounds(report)}; last run: `{report['command']}`"
+        + ("; waiting threads sleep (`OMP_WAIT_POLICY=passive`)" if report.get("passive") else ""), "",
         "## Training steps", "",
         "Milliseconds of a step, median (best). Ratios are PyTorch's best mode over Lode: above 1, Lode "
         "is faster or smaller. Memory is the peak resident set of the process; in brackets PyTorch's "
@@ -436,6 +439,9 @@ def read_options():
     p.add_argument("--steps", type=int, default=0, help="timed steps of a turn; 0: as the row says")
     p.add_argument("--warmup", type=int, default=2, help="untimed steps before")
     p.add_argument("--threads", type=int, default=2)
+    p.add_argument("--passive", action="store_true",
+                   help="threads of all participants sleep while they wait (OMP_WAIT_POLICY=passive): "
+                        "for a machine that is not quiet, where a spinning thread steals the other's core")
     p.add_argument("--limit", type=float, default=900, help="seconds of one turn")
     p.add_argument("--compile-limit", type=float, default=1800, help="the same with torch.compile")
     p.add_argument("--output", default=os.path.join(ROOT, "docs", "results", "pytorch"),
@@ -483,6 +489,7 @@ def main():
     report = {"when": now(),
               "command": " ".join(["bench/compare_pytorch.py"] + sys.argv[1:]),
               "machine": machine(), "threads": options.threads, "rounds": options.rounds,
+              "passive": options.passive,
               "versions": dict(bench.worker({"do": "versions"}), lode=info.get("version", "?"),
                                compiler=info.get("compiler", "?"), commit=commit()),
               "rows": []}

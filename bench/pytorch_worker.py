@@ -180,6 +180,8 @@ def onnxruntime(job):
     before = rss()
     options = ort.SessionOptions()
     options.intra_op_num_threads = job["threads"]
+    if os.environ.get("OMP_WAIT_POLICY") == "passive":
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     session = ort.InferenceSession(job["onnx"], options, providers=["CPUExecutionProvider"])
     shape = session.get_inputs()[0].shape
     x = numpy.random.default_rng(1).standard_normal(shape, dtype=numpy.float32)
