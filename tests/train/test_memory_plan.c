@@ -161,6 +161,38 @@ static void shipped_spaces(void **state) {
     }
 }
 
+/* ---- buffers are reused ---- */
+/* A step that does what another did asks the system for nothing; where paths are drawn, new sizes
+   come less and less often, and what is held stays within the bound of the cache. */
+static void later_steps_ask_the_system_for_nothing(void **state) {
+    (void)state;
+    for (int i = 0; i < N_TRAININGS; i++) {
+        fixture f;
+        lode_trainer *t;
+        bool finished = false, draws = trainings[i].fixed == NULL && i >= 3;
+        int64_t asked[2] = {0, 0}; /* in steps 19 to 33, and 34 to 48 */
+        fixture_open(&f, trainings[i].train, trainings[i].arch, trainings[i].fixed, NULL, 0);
+        f.options.epochs = 30;
+        f.options.eval_every = 0;
+        assert_ok(lode_trainer_create(&f.setup, &t));
+        lode_device_empty_cache(lode_cpu_device());
+        assert_ok(lode_trainer_run_steps(t, 3, &finished));
+        for (int part = 0; part < 2; part++) {
+            /* The first turns of the architecture come after an epoch of six or more. */
+            if (part == 0) assert_ok(lode_trainer_run_steps(t, 15, &finished));
+            int64_t before = lode_device_get_stats(lode_cpu_device()).n_system_allocations;
+            assert_ok(lode_trainer_run_steps(t, 15, &finished));
+            asked[part] = lode_device_get_stats(lode_cpu_device()).n_system_allocations - before;
+        }
+        if (!draws) assert_int_equal(asked[0] + asked[1], 0);
+        assert_in_range(asked[1], 0, 8);
+        lode_device_stats s = lode_device_get_stats(lode_cpu_device());
+        assert_true(s.bytes_reserved <= 2 * s.peak_bytes + (64 << 20));
+        lode_trainer_destroy(t);
+        fixture_close(&f);
+    }
+}
+
 /* ---- what does not fit ---- */
 static void what_does_not_fit_is_refused(void **state) {
     job j;
@@ -210,6 +242,7 @@ int main(void) {
         cmocka_unit_test(the_plan_is_what_is_measured),
         cmocka_unit_test(a_plan_leaves_no_trace),
         cmocka_unit_test(shipped_spaces),
+        cmocka_unit_test(later_steps_ask_the_system_for_nothing),
         cmocka_unit_test(what_does_not_fit_is_refused),
         cmocka_unit_test(bytes_are_written_for_people),
     };
