@@ -88,6 +88,7 @@ static lode_status run_open(run *r) {
     LODE_GOTO(lode_space_load(&space, &r->space));
     LODE_GOTO(lode_supernet_create(r->space, NULL, LODE_F32, r->recipe->seed, &r->net));
     LODE_GOTO(lode_dispatch_create(&dispatch, &r->dispatch));
+    LODE_GOTO(run_check_memory(r)); /* before anything is on disk */
     LODE_GOTO(run_prepare_directory(r));
     study = run_path(r, "study.db");
     LODE_GOTO(study ? LODE_OK : LODE_ERR_NO_MEMORY);

@@ -38,6 +38,7 @@ char *run_path(const run *r, const char *relative);
 lode_status run_write_status(const run *r, const char *status, const char *phase);
 
 /* run_phases.c */
+lode_status run_check_memory(run *r); /* of the supernet's training */
 lode_status run_open_costs(run *r);
 /* "latency_ms<=5"; "latency_ms<=0.6*baseline": a share of the first baseline's cost. The name is
    left to the caller. */

@@ -133,6 +133,28 @@ lode_status run_resolve_targets(run *r) {
 
 /* ---- supernet ---- */
 
+/* Measuring takes minutes; a supernet that has no room should not wait for it to be refused. The
+   costs that are not there yet take no memory worth the name. */
+lode_status run_check_memory(run *r) {
+    const lode_recipe *recipe = r->recipe;
+    lode_strategy *strategy = NULL;
+    if (!recipe->strategy) return LODE_OK;
+    const lode_strategy_setup s = {
+        .net = r->net, .n_epochs = recipe->supernet.epochs, .options = recipe->strategy_options};
+    LODE_TRY(lode_strategy_create(recipe->strategy, &s, &strategy));
+    const lode_train_setup setup = {.phase = "supernet",
+                                    .net = r->net,
+                                    .strategy = strategy,
+                                    .data = r->data,
+                                    .data_batch = recipe->data.batch,
+                                    .runner = lode_dispatch_runner(r->dispatch),
+                                    .options = &recipe->supernet,
+                                    .seed = recipe->seed};
+    lode_status status = lode_train_fits(&setup);
+    lode_strategy_destroy(strategy);
+    return status;
+}
+
 static lode_status run_make_strategy(run *r) {
     const lode_string_list *names = &r->recipe->cost.in_loss;
     if (names->n > RUN_MAX_COSTS)

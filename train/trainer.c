@@ -362,3 +362,16 @@ lode_status lode_train(const lode_train_setup *setup, lode_train_result *result)
     lode_trainer_destroy(t);
     return status;
 }
+
+lode_status lode_train_fits(const lode_train_setup *setup) {
+    lode_train_setup s = *setup;
+    lode_trainer *t = NULL;
+    lode_memory_plan plan;
+    s.metrics_path = s.checkpoint_directory = NULL;
+    s.resume = false;
+    LODE_TRY(lode_trainer_create(&s, &t));
+    lode_status status = lode_trainer_plan(t, &plan);
+    if (status == LODE_OK) status = lode_trainer_check_memory(t, &plan);
+    lode_trainer_destroy(t);
+    return status;
+}

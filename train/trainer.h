@@ -117,4 +117,7 @@ LODE_API lode_status lode_trainer_use_average(lode_trainer *t);
 /* create, plan, check_memory, run, use_average when ema is on, destroy. The plan and the measured
    peak are logged, and stand in metrics.jsonl. */
 LODE_API lode_status lode_train(const lode_train_setup *setup, lode_train_result *result);
+/* The plan and check_memory alone, for whoever has other long work to do before; touches no file.
+ */
+LODE_API lode_status lode_train_fits(const lode_train_setup *setup);
 #endif

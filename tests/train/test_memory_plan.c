@@ -218,6 +218,7 @@ static void what_does_not_fit_is_refused(void **state) {
     lode_trainer_destroy(t);
 
     lode_train_result r;
+    assert_fails(lode_train_fits(&j.setup), LODE_ERR_INFEASIBLE, "What helps");
     assert_fails(lode_train(&j.setup, &r), LODE_ERR_INFEASIBLE, "What helps");
     assert_int_equal(r.steps, 0);
     j.options.remat = LODE_REMAT_LAYER;
@@ -225,6 +226,7 @@ static void what_does_not_fit_is_refused(void **state) {
     assert_ok(lode_trainer_plan(t, &plan));
     assert_ok(lode_trainer_check_memory(t, &plan));
     lode_trainer_destroy(t);
+    assert_ok(lode_train_fits(&j.setup));
     job_close(&j);
 }
 
