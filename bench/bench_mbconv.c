@@ -79,7 +79,7 @@ static lode_var *bench_forward(lode_tape *t, bench_layer *l, bench_block *b, lod
         in.norm[i] = (lode_mbconv_norm){bench_var(t, b, 3 + 4 * i), bench_var(t, b, 4 + 4 * i),
                                         bench_var(t, b, 5 + 4 * i), bench_var(t, b, 6 + 4 * i)};
     if (fused) {
-        lode_mbconv_params p = {1e-5, 0.1, l->stride, LODE_ACT_RELU6, 0, 1};
+        lode_mbconv_params p = {1e-5, 0.1, l->stride, LODE_ACT_RELU6, 0, 1, 1, 0};
         return lode_tape_leave(t, scope, lode_mbconv(t, &in, p));
     }
     lode_var *y = x;

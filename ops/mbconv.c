@@ -1,6 +1,6 @@
 /* mbconv.c   The inverted residual of MobileNetV2 (Sandler et al. 2018) in training, as one call.
 
-       z1 = 1x1(x)               a1 = act(norm1(z1))         both left out without an expansion
+       z1 = 1x1(x)               a1 = shuffle(act(norm1(z1)))   all left out without an expansion
        z2 = depthwise(a1)        a2 = act(norm2(z2))
        z3 = 1x1(a2)              y  = norm3(z3) (+ x)
 
@@ -113,27 +113,38 @@ static void mbconv_norm_act_backward(const mbconv_norm *n, const double *z, doub
     }
 }
 
-/* z[n,o,p] = sum_c w[o,c] x[n,c,p] */
-static void mbconv_point(int64_t N, int64_t C, int64_t O, int64_t P, const double *x,
-                         const double *w, double *z) {
-    for (int64_t n = 0; n < N; n++)
-        for (int64_t o = 0; o < O; o++)
-            for (int64_t c = 0; c < C; c++)
-                for (int64_t p = 0; p < P; p++)
-                    z[(n * O + o) * P + p] += w[o * C + c] * x[(n * C + c) * P + p];
+/* x [N,C,P] to z [N,O,P] by w [O,C/G]: z[n,o,p] = sum_c w[o,c] x[n,c,p] within groups. */
+typedef struct mbconv_point {
+    int64_t N, C, O, P, G;
+} mbconv_point;
+
+/* Forward: adds to z. dz given: adds to dx and dw instead. */
+static void mbconv_product(mbconv_point s, const double *x, const double *w, double *z,
+                           const double *dz, double *dx, double *dw) {
+    int64_t I = s.C / s.G;
+    for (int64_t no = 0; no < s.N * s.O; no++)
+        for (int64_t c = 0; c < I; c++)
+            for (int64_t p = 0; p < s.P; p++) {
+                int64_t o = no % s.O, in = no / s.O * s.C + o / (s.O / s.G) * I + c;
+                int64_t to = no * s.P + p, from = in * s.P + p, at = o * I + c;
+                if (dz == NULL) {
+                    z[to] += w[at] * x[from];
+                } else {
+                    dx[from] += w[at] * dz[to];
+                    dw[at] += x[from] * dz[to];
+                }
+            }
 }
 
-/* Adds to dx and dw. */
-static void mbconv_point_backward(int64_t N, int64_t C, int64_t O, int64_t P, const double *x,
-                                  const double *w, const double *dz, double *dx, double *dw) {
-    for (int64_t n = 0; n < N; n++)
-        for (int64_t o = 0; o < O; o++)
-            for (int64_t c = 0; c < C; c++)
-                for (int64_t p = 0; p < P; p++) {
-                    double g = dz[(n * O + o) * P + p];
-                    dx[(n * C + c) * P + p] += w[o * C + c] * g;
-                    dw[o * C + c] += x[(n * C + c) * P + p] * g;
-                }
+/* Images [N,M,P] to and from the order that the depthwise convolution sees. */
+static void mbconv_shuffle(const mbconv_dims *d, const double *x, double *y, bool back) {
+    size_t P = (size_t)(d->H * d->W);
+    for (int64_t n = 0; n < d->N; n++)
+        for (int64_t i = 0; i < d->M; i++) {
+            size_t a = (size_t)(n * d->M + i) * P;
+            size_t b = (size_t)(n * d->M + mbconv_expanded(d, i)) * P;
+            memcpy(y + (back ? b : a), x + (back ? a : b), P * sizeof *y);
+        }
 }
 
 /* One sweep over all taps of z2 = depthwise(a); forward: adds to z; else: adds to da and dw. */
@@ -162,8 +173,9 @@ static void mbconv_depthwise(const mbconv_dims *d, const double *a, const double
 
 typedef struct mbconv_run {
     mbconv_dims d;
-    const double *x, *w[3];           /* w by norm: expand, depthwise, project */
-    double *z[3], *a1, *a2, *moments; /* a1 is x without an expansion */
+    const double *x, *w[3]; /* w by norm: expand, depthwise, project */
+    double *z[3], *a1, *a2; /* a1 is x without an expansion */
+    double *shuffled;       /* [N,M,H,W] for what is not shuffled yet, or any more */
     mbconv_norm norm[3];
 } mbconv_run;
 
@@ -206,6 +218,7 @@ static void mbconv_prepare(mbconv_run *m, const lode_op_call *c, lode_ref *r) {
     }
     m->a1 = lode_ref_scratch(r, d.N * d.M * P);
     m->a2 = lode_ref_scratch(r, d.N * d.M * Q);
+    m->shuffled = lode_ref_scratch(r, d.N * d.M * P);
 }
 
 /* Everything but y. */
@@ -213,16 +226,19 @@ static void mbconv_chain(mbconv_run *m, double eps) {
     mbconv_dims d = m->d;
     int64_t P = d.H * d.W, Q = d.OH * d.OW;
     if (d.expands) {
-        mbconv_point(d.N, d.C, d.M, P, m->x, m->w[0], m->z[0]);
+        mbconv_point expand = {d.N, d.C, d.M, P, d.groups};
+        mbconv_product(expand, m->x, m->w[0], m->z[0], NULL, NULL, NULL);
         mbconv_statistics(&m->norm[0], m->z[0], eps);
-        mbconv_norm_act(&m->norm[0], m->z[0], m->a1);
+        mbconv_norm_act(&m->norm[0], m->z[0], m->shuffled);
+        mbconv_shuffle(&d, m->shuffled, m->a1, false);
     } else {
         memcpy(m->a1, m->x, (size_t)(d.N * d.M * P) * sizeof *m->a1);
     }
     mbconv_depthwise(&d, m->a1, m->w[1], m->z[1], NULL, NULL, NULL);
     mbconv_statistics(&m->norm[1], m->z[1], eps);
     mbconv_norm_act(&m->norm[1], m->z[1], m->a2);
-    mbconv_point(d.N, d.M, d.O, Q, m->a2, m->w[2], m->z[2]);
+    mbconv_point project = {d.N, d.M, d.O, Q, d.groups};
+    mbconv_product(project, m->a2, m->w[2], m->z[2], NULL, NULL, NULL);
     mbconv_statistics(&m->norm[2], m->z[2], eps);
 }
 
@@ -292,12 +308,15 @@ static lode_status mbconv_backward(const lode_op_call *c, const lode_tensor *dy,
     for (int64_t i = 0; p->residual && i < d.N * d.C * P; i++) dz[3][i] = g[i];
     double **dn = out + MBCONV_NORM; /* gamma and beta of norm i at 4i, 4i + 1 */
     mbconv_norm_act_backward(&m.norm[2], m.z[2], dz[2], dn[8], dn[9]);
-    mbconv_point_backward(d.N, d.M, d.O, Q, m.a2, m.w[2], dz[2], dz[1], dw[2]);
+    mbconv_point project = {d.N, d.M, d.O, Q, d.groups}, expand = {d.N, d.C, d.M, P, d.groups};
+    mbconv_product(project, m.a2, m.w[2], NULL, dz[2], dz[1], dw[2]);
     mbconv_norm_act_backward(&m.norm[1], m.z[1], dz[1], dn[4], dn[5]);
-    mbconv_depthwise(&d, m.a1, m.w[1], NULL, dz[1], d.expands ? dz[0] : dz[3], dw[1]);
+    memset(m.shuffled, 0, (size_t)(d.N * d.M * P) * sizeof *m.shuffled);
+    mbconv_depthwise(&d, m.a1, m.w[1], NULL, dz[1], d.expands ? m.shuffled : dz[3], dw[1]);
     if (d.expands) {
+        mbconv_shuffle(&d, m.shuffled, dz[0], true);
         mbconv_norm_act_backward(&m.norm[0], m.z[0], dz[0], dn[0], dn[1]);
-        mbconv_point_backward(d.N, d.C, d.M, P, m.x, m.w[0], dz[0], dz[3], dw[0]);
+        mbconv_product(expand, m.x, m.w[0], NULL, dz[0], dz[3], dw[0]);
     }
     return lode_ref_end(&r);
 }
@@ -314,6 +333,10 @@ static lode_status mbconv_check_params(const lode_op_call *c, const mbconv_dims 
         return LODE_FAIL(LODE_ERR_INVALID,
                          "mbconv: eps %g must not be negative and momentum %g must be in 0..1",
                          p->eps, p->momentum);
+    if (p->groups < 0 || d->C % d->groups != 0 || d->M % d->groups != 0 || d->O % d->groups != 0)
+        return LODE_FAIL(LODE_ERR_SHAPE,
+                         "mbconv: groups %d must divide %lld, %lld and %lld channels", p->groups,
+                         (long long)d->C, (long long)d->M, (long long)d->O);
     if (p->residual && (p->stride != 1 || d->C != d->O))
         return LODE_FAIL(LODE_ERR_SHAPE,
                          "mbconv: x of %lld channels cannot be added to y of %lld with stride %d",
@@ -353,9 +376,10 @@ static lode_status mbconv_infer(const lode_op_call *c, lode_inferred *out) {
         LODE_TRY(lode_check_dims(c, image[i].i, image[i].name, 4));
     }
     mbconv_dims d = mbconv_dims_of(c);
-    lode_shape depthwise = LODE_SHAPE4(d.M, 1, d.K, d.K), project = LODE_SHAPE4(d.O, d.M, 1, 1);
-    lode_shape expand = LODE_SHAPE4(d.M, d.C, 1, 1);
+    lode_shape depthwise = LODE_SHAPE4(d.M, 1, d.K, d.K), expand = {0}, project = {0};
     LODE_TRY(mbconv_check_params(c, &d));
+    project = LODE_SHAPE4(d.O, d.M / d.groups, 1, 1);
+    expand = LODE_SHAPE4(d.M, d.C / d.groups, 1, 1);
     if (d.K % 2 == 0)
         return LODE_FAIL(LODE_ERR_SHAPE, "mbconv: kernel %lld must be odd", (long long)d.K);
     LODE_TRY(lode_check_shape(c, MBCONV_DEPTHWISE, "depthwise", &depthwise));
@@ -384,9 +408,9 @@ static void mbconv_count(const lode_op_call *c, lode_op_count *out) {
     double in = (double)(d.N * d.H * d.W), at = (double)(d.N * d.OH * d.OW), M = (double)d.M;
     double values = 2 * at * M + at * (double)d.O; /* normalised; activations come on top */
     lode_count_copy(c, out);
-    out->macs = at * M * (double)(d.K * d.K + d.O);
+    out->macs = at * M * (double)(d.K * d.K + d.O / d.groups);
     if (d.expands) {
-        out->macs += in * M * (double)d.C;
+        out->macs += in * M * (double)(d.C / d.groups);
         values += 2 * in * M;
     }
     out->flops = 2 * out->macs + 6 * values;
@@ -396,15 +420,16 @@ static void mbconv_print(const void *params, char out[96]) {
     static const char *const act[] = {"none", "relu", "relu6", "hswish", "swish"};
     const lode_mbconv_params *p = params;
     bool known = p->act >= 0 && p->act <= LODE_ACT_SWISH;
-    snprintf(out, 96, "s%d %s%s", p->stride, known ? act[p->act] : "?",
-             p->residual ? " residual" : "");
+    int n = snprintf(out, 96, "s%d %s%s", p->stride, known ? act[p->act] : "?",
+                     p->residual ? " residual" : "");
+    if (p->groups > 1) snprintf(out + n, 96 - (size_t)n, " g%d", p->groups);
 }
 
 /* ---- examples ---- */
 
 typedef struct mbconv_corner {
     int64_t N, C, H, W, M, O, K;
-    int stride, act, expands, affine, running, residual;
+    int stride, act, expands, affine, running, residual, groups;
 } mbconv_corner;
 
 /* How near the arguments of the activations come to a kink. */
@@ -459,27 +484,33 @@ static mbconv_corner mbconv_any(lode_rng *rng) {
     s.affine = lode_rng_below(rng, 3) != 0;
     s.running = (int)lode_rng_below(rng, 2);
     s.residual = s.stride == 1 && s.C == s.O && lode_rng_below(rng, 2);
+    s.groups = s.C % 2 == 0 && s.M % 2 == 0 && s.O % 2 == 0 ? 2 : 1;
     return s;
 }
 
 static lode_status mbconv_example(lode_op_example *e, lode_rng *rng, int k) {
-    static const mbconv_corner corner[] = {{2, 3, 5, 4, 6, 3, 3, 1, LODE_ACT_RELU6, 1, 1, 1, 1},
-                                           {2, 4, 5, 5, 4, 2, 5, 2, LODE_ACT_RELU, 0, 1, 1, 0},
-                                           {3, 2, 4, 3, 17, 2, 3, 1, LODE_ACT_HSWISH, 1, 1, 0, 1},
-                                           {2, 3, 7, 7, 5, 4, 7, 2, LODE_ACT_SWISH, 1, 0, 1, 0},
-                                           {2, 5, 3, 3, 5, 5, 1, 1, LODE_ACT_NONE, 0, 0, 0, 1},
-                                           {2, 2, 6, 9, 4, 33, 9, 3, LODE_ACT_RELU6, 1, 1, 1, 0},
-                                           {4, 18, 2, 2, 3, 18, 3, 1, LODE_ACT_RELU, 1, 1, 0, 1},
-                                           {3, 1, 8, 2, 1, 1, 5, 2, LODE_ACT_SWISH, 0, 1, 1, 0}};
+    static const mbconv_corner corner[] = {
+        {2, 3, 5, 4, 6, 3, 3, 1, LODE_ACT_RELU6, 1, 1, 1, 1, 0},
+        {2, 4, 5, 5, 4, 2, 5, 2, LODE_ACT_RELU, 0, 1, 1, 0, 0},
+        {3, 2, 4, 3, 17, 2, 3, 1, LODE_ACT_HSWISH, 1, 1, 0, 1, 0},
+        {2, 3, 7, 7, 5, 4, 7, 2, LODE_ACT_SWISH, 1, 0, 1, 0, 0},
+        {2, 5, 3, 3, 5, 5, 1, 1, LODE_ACT_NONE, 0, 0, 0, 1, 0},
+        {2, 2, 6, 9, 4, 33, 9, 3, LODE_ACT_RELU6, 1, 1, 1, 0, 0},
+        {4, 18, 2, 2, 3, 18, 3, 1, LODE_ACT_RELU, 1, 1, 0, 1, 0},
+        {3, 1, 8, 2, 1, 1, 5, 2, LODE_ACT_SWISH, 0, 1, 1, 0, 0},
+        {2, 6, 4, 5, 12, 6, 3, 1, LODE_ACT_RELU, 1, 1, 1, 1, 3},
+        {3, 4, 5, 4, 4, 8, 3, 2, LODE_ACT_SWISH, 0, 1, 0, 0, 2}};
     const int n_corner = (int)(sizeof corner / sizeof *corner);
     mbconv_corner s = k < n_corner ? corner[k] : mbconv_any(rng);
-    lode_mbconv_params p = {1e-3, 0.1, s.stride, s.act, s.residual, s.running};
+    lode_mbconv_params p = {1e-3, 0.1, s.stride, s.act, s.residual, s.running, s.groups, 0};
+    const int64_t G = s.groups > 0 ? s.groups : 1;
     lode_example_set_params(e, &p, sizeof p);
     LODE_TRY(lode_example_any_layout(e, rng, LODE_SHAPE4(s.N, s.C, s.H, s.W), k));
     LODE_TRY(lode_example_weight(e, rng, LODE_SHAPE4(s.M, 1, s.K, s.K), 1 / (double)s.K));
-    LODE_TRY(lode_example_weight(e, rng, LODE_SHAPE4(s.O, s.M, 1, 1), 1 / sqrt((double)s.M)));
+    LODE_TRY(lode_example_weight(e, rng, LODE_SHAPE4(s.O, s.M / G, 1, 1), 1 / sqrt((double)s.M)));
     if (s.expands)
-        LODE_TRY(lode_example_weight(e, rng, LODE_SHAPE4(s.M, s.C, 1, 1), 1 / sqrt((double)s.C)));
+        LODE_TRY(
+            lode_example_weight(e, rng, LODE_SHAPE4(s.M, s.C / G, 1, 1), 1 / sqrt((double)s.C)));
     else
         LODE_TRY(lode_example_absent(e));
     for (int i = 0; i < 3; i++)

@@ -33,7 +33,7 @@ typedef struct mbconv_dims {
     int64_t N, C, H, W; /* x */
     int64_t M;          /* channels between the 1x1 convolutions */
     int64_t O, OH, OW;  /* y */
-    int64_t K, stride, pad;
+    int64_t K, stride, pad, groups;
     bool expands;
 } mbconv_dims;
 
@@ -46,8 +46,14 @@ static inline mbconv_dims mbconv_dims_of(const lode_op_call *c) {
     d.pad = (d.K - 1) / 2;
     d.OH = d.stride > 0 ? (d.H - 1) / d.stride + 1 : 0;
     d.OW = d.stride > 0 ? (d.W - 1) / d.stride + 1 : 0;
+    d.groups = p->groups > 0 ? p->groups : 1;
     d.expands = c->x[MBCONV_EXPAND] != NULL;
     return d;
+}
+
+/* Which channel of the expansion the depthwise convolution finds at i: channels are shuffled. */
+static inline int64_t mbconv_expanded(const mbconv_dims *d, int64_t i) {
+    return i % d->groups * (d->M / d->groups) + i / d->groups;
 }
 
 static inline lode_tensor *mbconv_norm_input(const lode_op_call *c, int norm, int what) {

@@ -76,12 +76,14 @@ typedef enum lode_act {
 /* ---- a whole block ---- */
 /* The inverted residual of MobileNetV2 in training, one operator for
        conv2d 1x1, batch_norm, act, conv2d depthwise k x k, batch_norm, act, conv2d 1x1, batch_norm
-   ("same" padding, k odd, no biases; batch statistics), and x added when `residual`. Results are
+   ("same" padding, k odd, no biases; batch statistics), and x added when `residual`. With groups a
+   channel_shuffle stands before the depthwise convolution, if there is an expansion. Results are
    those of the parts; what is kept for backward is the second and third convolution's outputs
    instead of six or eight tensors (docs/fusion.md). Statistics are updated as batch_norm does. */
 typedef struct lode_mbconv_params {
     double eps, momentum;
     int32_t stride, act, residual, update_running; /* act: a lode_act */
+    int32_t groups, reserved;                      /* of both 1x1 convolutions; 0: 1 */
 } lode_mbconv_params;
 typedef struct lode_mbconv_norm {
     lode_var *gamma, *beta, *mean_run, *var_run; /* [channels], each may be NULL */
@@ -89,8 +91,8 @@ typedef struct lode_mbconv_norm {
 typedef struct lode_mbconv_inputs {
     lode_var *x;         /* [N,C,H,W] */
     lode_var *depthwise; /* [M,1,k,k] */
-    lode_var *project;   /* [O,M,1,1] */
-    lode_var *expand;    /* [M,C,1,1]; NULL: left out with its norm and activation, M = C */
+    lode_var *project;   /* [O,M/groups,1,1] */
+    lode_var *expand;    /* [M,C/groups,1,1]; NULL: left out with its norm and activation, M = C */
     lode_mbconv_norm norm[3];
 } lode_mbconv_inputs;
 LODE_API lode_var *lode_mbconv(lode_tape *t, const lode_mbconv_inputs *in, lode_mbconv_params p);

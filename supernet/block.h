@@ -67,9 +67,9 @@ LODE_API lode_var *lode_pass_conv_bn_act(lode_pass *p, const char *name, lode_va
                                          lode_conv_spec s, lode_act act);
 /* Expand, depthwise and project as one operator, where the pass allows that (the tape trains, norms
    use the batch's statistics): takes the parameters of three lode_pass_conv_bn_act of these names,
-   the first only when `expands`. */
+   the first only when `expands`, with a channel shuffle after it when there are groups. */
 typedef struct lode_mbconv_spec {
-    int64_t hidden, out, kernel, stride;
+    int64_t hidden, out, kernel, stride, groups;
     lode_act act;
     bool expands, residual; /* residual: x is added */
 } lode_mbconv_spec;

@@ -5,7 +5,7 @@
    after each, activation after the first two; x is added when nothing changes shape. Groups divide
    both 1x1 convolutions and a channel shuffle after the first lets them talk (FBNet, Wu et al.
    2019). Squeeze-and-excite stands after the depthwise activation (MobileNetV3, Howard et al.
-   2019). Without groups and squeeze-and-excite it trains as one operator. With expand 1 the first
+   2019). Without squeeze-and-excite it trains as one operator. With expand 1 the first
    1x1 is left out, as in MobileNetV2, unless `expand_conv: always`: FBNet's e1 blocks keep it. */
 #include "supernet/block.h"
 
@@ -71,7 +71,7 @@ static lode_var *block_mbconv_excite(lode_pass *p, const block_mbconv_params *m,
 }
 
 static bool block_mbconv_fuses(const lode_pass *p, const block_mbconv_params *m) {
-    return m->groups == 1 && !(m->se > 0) && lode_pass_fuses(p);
+    return !(m->se > 0) && lode_pass_fuses(p);
 }
 
 /* The same in one operator. A branch that may be dropped is added outside. */
@@ -83,6 +83,7 @@ static lode_var *block_mbconv_fused(lode_pass *p, const block_mbconv_params *m,
                           .out = site->out,
                           .kernel = m->kernel,
                           .stride = site->stride,
+                          .groups = m->groups,
                           .act = (lode_act)m->act,
                           .expands = block_mbconv_expands(m),
                           .residual = residual && !drops};

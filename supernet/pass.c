@@ -256,9 +256,9 @@ lode_var *lode_pass_mbconv(lode_pass *p, const char *const names[3], lode_var *x
     const lode_space *space = p->net->space;
     if (x == NULL) return NULL;
     const int64_t in = x->value->shape.dim[1];
-    const lode_shape w[3] = {LODE_SHAPE4(s.hidden, in, 1, 1),
+    const lode_shape w[3] = {LODE_SHAPE4(s.hidden, in / s.groups, 1, 1),
                              LODE_SHAPE4(s.hidden, 1, s.kernel, s.kernel),
-                             LODE_SHAPE4(s.out, s.hidden, 1, 1)};
+                             LODE_SHAPE4(s.out, s.hidden / s.groups, 1, 1)};
     lode_mbconv_inputs inputs = {.x = x};
     lode_var **weight[3] = {&inputs.expand, &inputs.depthwise, &inputs.project};
     for (int i = s.expands ? 0 : 1; i < 3; i++) {
@@ -276,5 +276,6 @@ lode_var *lode_pass_mbconv(lode_pass *p, const char *const names[3], lode_var *x
                                             .stride = (int32_t)s.stride,
                                             .act = s.act,
                                             .residual = s.residual,
+                                            .groups = (int32_t)s.groups,
                                             .update_running = p->options.bn == LODE_BN_TRAIN});
 }

@@ -24,6 +24,9 @@
 
    So two expanded tensors are written: z2, read three times, and g2, read once.
 
+   Grouped 1x1 convolutions run as dense ones with zeros, and the shuffle between them is another
+   order of the first one's channels; groups are few and such blocks narrow.
+
    A piece of work is a few whole images; what pieces sum is added in their order, and they do not
    depend on the number of threads. */
 #include "ops/native/native_mbconv.h"
@@ -110,6 +113,10 @@ void mb_take(mb_job *j, workspace *ws) {
     j->w.of_g = mb_floats(ws, j->wide);
     j->w.of_z = mb_floats(ws, j->wide);
     j->w.rest = mb_floats(ws, j->wide);
+    if (d->groups > 1) {
+        j->dense_expand = mb_floats(ws, d->M * d->C);
+        j->dense_project = mb_floats(ws, d->O * d->M);
+    }
     j->mean3 = mb_floats(ws, j->pieces * d->O);
     j->of_g = mb_floats(ws, d->O);
     j->of_x = mb_floats(ws, d->O);
@@ -121,10 +128,37 @@ void mb_take(mb_job *j, workspace *ws) {
     (void)lanes;
 }
 
+/* Groups are zeros elsewhere, and their shuffle an order of the expansion's rows. */
+static void mb_densify(mb_job *j) {
+    const mbconv_dims *d = &j->d;
+    int64_t I = d->C / d->groups, M = d->M / d->groups, O = d->O / d->groups;
+    if (d->expands) {
+        memset(j->dense_expand, 0, (size_t)(d->M * d->C) * sizeof(float));
+        for (int64_t i = 0; i < d->M; i++) {
+            int64_t from = mbconv_expanded(d, i);
+            memcpy(j->dense_expand + i * d->C + from / M * I, j->expand + from * I,
+                   (size_t)I * sizeof(float));
+        }
+        j->expand = j->dense_expand;
+    }
+    memset(j->dense_project, 0, (size_t)(d->O * d->M) * sizeof(float));
+    for (int64_t o = 0; o < d->O; o++)
+        memcpy(j->dense_project + o * d->M + o / O * M, j->project + o * M,
+               (size_t)M * sizeof(float));
+    j->project = j->dense_project;
+}
+
+int64_t mb_source(const mb_job *j, int norm, int64_t i) {
+    return norm == 0 && j->d.groups > 1 ? mbconv_expanded(&j->d, i) : i;
+}
+
 void mb_bind(mb_job *j) {
     j->z2 = j->c->aux[MBCONV_Z2]->data;
     j->z3 = j->c->aux[MBCONV_Z3]->data;
     j->stats = j->c->aux[MBCONV_STATS]->data;
+    j->project = j->c->x[MBCONV_PROJECT]->data;
+    if (j->d.expands) j->expand = j->c->x[MBCONV_EXPAND]->data;
+    if (j->d.groups > 1) mb_densify(j);
     if (!j->d.expands) return;
     j->mean_x = j->c->aux[MBCONV_MOMENTS]->data;
     j->cov = j->mean_x + j->d.C;
@@ -143,7 +177,7 @@ int64_t mb_last(const mb_job *j, int64_t piece) {
 
 double mb_channel(const mb_job *j, int norm, int what, int64_t i, double otherwise) {
     const lode_tensor *t = mbconv_norm_input(j->c, norm, what);
-    return t ? (double)((const float *)t->data)[i * t->stride[0]] : otherwise;
+    return t ? (double)((const float *)t->data)[mb_source(j, norm, i) * t->stride[0]] : otherwise;
 }
 double mb_mean(const mb_job *j, int norm, int64_t i) {
     return j->stats[mbconv_stats_at(&j->d, norm) + i];
@@ -168,7 +202,7 @@ static float *mb_fill(const float *packed) {
 
 void mb_pack_expand(mb_job *j, int64_t begin, int64_t end) {
     const mbconv_dims *d = &j->d;
-    const float *w = j->c->x[MBCONV_EXPAND]->data;
+    const float *w = j->expand;
     int64_t lanes = j->simd->lanes;
     for (int64_t i = begin * lanes; i < end * lanes; i++) {
         bool used = i < d->M;
@@ -185,7 +219,7 @@ void mb_pack_expand(mb_job *j, int64_t begin, int64_t end) {
 
 void mb_pack_project(mb_job *j) {
     const mbconv_dims *d = &j->d;
-    const float *w = j->c->x[MBCONV_PROJECT]->data;
+    const float *w = j->project;
     int64_t lanes = j->simd->lanes;
     for (int64_t i = 0; i < j->wide; i++) {
         bool used = i < d->M;
@@ -220,11 +254,11 @@ static void mb_know(mb_job *j, int norm, int64_t i, double n, double mean, doubl
     const lode_tensor *run_mean = mbconv_norm_input(c, norm, MBCONV_MEAN);
     const lode_tensor *run_var = mbconv_norm_input(c, norm, MBCONV_VAR);
     if (run_mean != NULL) {
-        float *r = (float *)run_mean->data + i * run_mean->stride[0];
+        float *r = (float *)run_mean->data + mb_source(j, norm, i) * run_mean->stride[0];
         *r = (float)((1 - m) * (double)*r + m * mean);
     }
     if (run_var != NULL && n > 1) { /* one value says nothing about a spread */
-        float *r = (float *)run_var->data + i * run_var->stride[0];
+        float *r = (float *)run_var->data + mb_source(j, norm, i) * run_var->stride[0];
         *r = (float)((1 - m) * (double)*r + m * var * n / (n - 1));
     }
 }
@@ -260,7 +294,7 @@ static void mb_norm1_blocks(void *ctx, int64_t piece, int64_t begin, int64_t end
     double *var = mb_work(j);
     (void)piece;
     int64_t first = begin * lanes, last = mb_clamp(end * lanes, 0, j->d.M);
-    const float *w = (const float *)j->c->x[MBCONV_EXPAND]->data;
+    const float *w = j->expand;
     j->simd->mb_quadratic(last - first, C, j->cov, w + first * C, var);
     for (int64_t i = first; i < last; i++) {
         double mean = 0;

@@ -17,7 +17,9 @@ typedef struct mb_job {
     int64_t wide, taps;     /* M rounded up to lanes; k*k */
     int64_t images, pieces; /* a piece: so many images */
     int64_t moment_images, moment_pieces;
-    const float *x; /* dense, channels-last */
+    const float *x;                      /* dense, channels-last */
+    const float *expand, *project;       /* [M,C], [O,M]; groups: filled with zeros, shuffled */
+    float *dense_expand, *dense_project; /* memory for them if there are groups */
     float *y, *z2, *z3;
     double *stats, *mean_x, *cov; /* aux; mean_x [C], cov [C,C] */
     double *s1, *s2;              /* [pieces, wide or O] partial sums */
@@ -52,7 +54,9 @@ double *mb_work(const mb_job *j);
 int64_t mb_first(const mb_job *j, int64_t piece);
 int64_t mb_last(const mb_job *j, int64_t piece);
 
-/* Element i of a per-channel input, or `otherwise` when it is absent. */
+/* The channel of norm 1 (0) that stands at i: with groups they are shuffled. Others stay. */
+int64_t mb_source(const mb_job *j, int norm, int64_t i);
+/* Its element of a per-channel input, or `otherwise` when that is absent. */
 double mb_channel(const mb_job *j, int norm, int what, int64_t i, double otherwise);
 double mb_mean(const mb_job *j, int norm, int64_t i);
 double mb_rstd(const mb_job *j, int norm, int64_t i);

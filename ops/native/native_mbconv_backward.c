@@ -125,27 +125,35 @@ static void mb_depthwise_piece(void *ctx, int64_t piece, int64_t begin, int64_t 
 
 /* ---- weight gradients out of the pieces' partial sums ---- */
 
-/* Of channels of blocks begin .. end: partial [pieces][blocks][per][lanes] to out, element k of
-   channel i at i ld + k step. */
-static void mb_sum_weights(const mb_job *j, const float *partial, int64_t per, lode_tensor *out,
-                           int64_t ld, int64_t step, int64_t begin, int64_t end) {
-    int64_t lanes = j->simd->lanes, last = end * lanes < j->d.M ? end * lanes : j->d.M;
+/* Sums of the pieces' partial [blocks][per][lanes] of block b. */
+static const double *mb_sums(const mb_job *j, const float *partial, int64_t per, int64_t b) {
+    int64_t lanes = j->simd->lanes;
     double *sum = mb_work(j);
-    if (out == NULL) return;
-    for (int64_t b = begin; b < end; b++) {
-        j->simd->mb_sum_pieces(j->pieces, j->wide * per, per * lanes, partial + b * per * lanes,
-                               sum);
-        for (int64_t i = b * lanes; i < last && i < (b + 1) * lanes; i++)
-            for (int64_t k = 0; k < per; k++)
-                ((float *)out->data)[i * ld + k * step] = (float)sum[k * lanes + i % lanes];
-    }
+    j->simd->mb_sum_pieces(j->pieces, j->wide * per, per * lanes, partial + b * per * lanes, sum);
+    return sum;
 }
 
-static void mb_weights_piece(void *ctx, int64_t piece, int64_t begin, int64_t end) {
+static void mb_weights_piece(void *ctx, int64_t b, int64_t begin, int64_t end) {
     const mb_job *j = ctx;
-    (void)piece;
-    mb_sum_weights(j, j->dw_project, j->d.O, j->grad[MBCONV_PROJECT], 1, j->d.M, begin, end);
-    mb_sum_weights(j, j->dw_depthwise, j->taps, j->grad[MBCONV_DEPTHWISE], j->taps, 1, begin, end);
+    lode_tensor *depthwise = j->grad[MBCONV_DEPTHWISE], *project = j->grad[MBCONV_PROJECT];
+    int64_t lanes = j->simd->lanes, first = b * lanes, n = j->d.M - first;
+    int64_t M = j->d.M / j->d.groups, O = j->d.O / j->d.groups; /* of a group */
+    (void)begin, (void)end;
+    if (n > lanes) n = lanes;
+    if (depthwise != NULL) {
+        const double *sum = mb_sums(j, j->dw_depthwise, j->taps, b);
+        float *to = (float *)depthwise->data + first * j->taps;
+        for (int64_t i = 0; i < n; i++)
+            for (int64_t k = 0; k < j->taps; k++) to[i * j->taps + k] = (float)sum[k * lanes + i];
+    }
+    if (project != NULL) {
+        const double *sum = mb_sums(j, j->dw_project, j->d.O, b);
+        for (int64_t i = 0; i < n; i++) {
+            int64_t group = (first + i) / M, at = (first + i) % M;
+            for (int64_t o = group * O; o < (group + 1) * O; o++)
+                ((float *)project->data)[o * M + at] = (float)sum[o * lanes + i];
+        }
+    }
 }
 
 /* Norm 1's part of one block: its gradients, the expansion's, and what dx is short of. */
@@ -154,7 +162,7 @@ static void mb_norm1_block(void *ctx, int64_t piece, int64_t begin, int64_t end)
     int64_t C = j->d.C, lanes = j->simd->lanes, first = begin * lanes;
     int64_t last = end * lanes < j->d.M ? end * lanes : j->d.M;
     double n = (double)(j->d.N * j->d.H * j->d.W), *t = mb_work(j), *xg = t + C;
-    const float *weights = j->c->x[MBCONV_EXPAND]->data;
+    const float *weights = j->expand;
     float *cov_w = (float *)(xg + C * lanes); /* [lanes, C] */
     lode_tensor *dw = j->grad[MBCONV_EXPAND];
     (void)piece;
@@ -170,12 +178,14 @@ static void mb_norm1_block(void *ctx, int64_t piece, int64_t begin, int64_t end)
         for (int64_t k = 0; k < C; k++) q += (double)w[k] * t[k];
         double spread = q * rstd * rstd;
         for (int64_t k = 0; k < C; k++) {
-            if (dw != NULL)
-                ((float *)dw->data)[i * C + k] = (float)(scale * (t[k] - spread * (double)v[k]));
+            t[k] = scale * (t[k] - (dw != NULL ? spread * (double)v[k] : 0));
             j->kappa_w[i * C + k] = (float)(-scale * spread / n * (double)w[k]);
         }
-        mb_put(mb_norm_grad(j, 0, MBCONV_GAMMA), i, q * rstd);
-        mb_put(mb_norm_grad(j, 0, MBCONV_BETA), i, r);
+        int64_t to = mb_source(j, 0, i), I = C / j->d.groups;
+        for (int64_t k = 0, at = to / (j->d.M / j->d.groups) * I; dw != NULL && k < I; k++)
+            ((float *)dw->data)[to * I + k] = (float)t[at + k];
+        mb_put(mb_norm_grad(j, 0, MBCONV_GAMMA), to, q * rstd);
+        mb_put(mb_norm_grad(j, 0, MBCONV_BETA), to, r);
         j->r1[i] = scale * r / n;
     }
 }
@@ -188,7 +198,7 @@ static void mb_pack_cov(mb_job *j) {
 
 static void mb_mix_piece(void *ctx, int64_t piece, int64_t begin, int64_t end) {
     const mb_job *j = ctx;
-    const float *w = j->c->x[MBCONV_EXPAND]->data;
+    const float *w = j->expand;
     (void)piece;
     j->simd->gemm(end - begin, j->d.C, j->d.M, w + begin, 1, j->d.C, j->packed, j->d.M,
                   j->mix + begin * j->m.in_wide, j->m.in_wide, false);
@@ -205,7 +215,7 @@ static void mb_affine_piece(void *ctx, int64_t piece, int64_t begin, int64_t end
 /* dx += x mix + offset: the part of dx that goes through the statistics of norm 1. */
 static void mb_norm1_dx(mb_job *j) {
     int64_t C = j->d.C, M = j->d.M, wide = j->m.in_wide;
-    const float *w = j->c->x[MBCONV_EXPAND]->data;
+    const float *w = j->expand;
     memset(j->mix, 0, (size_t)(C * wide) * sizeof *j->mix);
     memset(j->offset, 0, (size_t)wide * sizeof *j->offset);
     j->simd->gemm_pack(M, C, j->kappa_w, C, 1, j->packed, 0, M);

@@ -15,34 +15,39 @@ typedef struct block_case {
     int64_t N, C, H, W, M, O, K;
     int stride, act;
     bool expands, affine, residual;
+    int groups;
 } block_case;
 
 static const block_case cases[] = {
     /* kernels, at stride 1 and 2 */
-    {3, 5, 9, 7, 21, 6, 1, 1, LODE_ACT_SWISH, true, true, false},
-    {3, 5, 9, 7, 21, 6, 3, 1, LODE_ACT_SWISH, true, true, false},
-    {3, 5, 9, 7, 21, 6, 5, 1, LODE_ACT_NONE, true, true, false},
-    {3, 5, 9, 7, 21, 6, 7, 1, LODE_ACT_SWISH, true, true, false},
-    {3, 5, 9, 7, 21, 6, 9, 1, LODE_ACT_NONE, true, true, false},
-    {2, 6, 8, 11, 40, 9, 1, 2, LODE_ACT_SWISH, true, true, false},
-    {2, 6, 8, 11, 40, 9, 3, 2, LODE_ACT_NONE, true, true, false},
-    {2, 6, 8, 11, 40, 9, 5, 2, LODE_ACT_SWISH, true, true, false},
-    {2, 6, 8, 11, 40, 9, 7, 2, LODE_ACT_NONE, true, true, false},
-    {2, 6, 8, 11, 40, 9, 9, 3, LODE_ACT_SWISH, true, true, false},
+    {3, 5, 9, 7, 21, 6, 1, 1, LODE_ACT_SWISH, true, true, false, 0},
+    {3, 5, 9, 7, 21, 6, 3, 1, LODE_ACT_SWISH, true, true, false, 0},
+    {3, 5, 9, 7, 21, 6, 5, 1, LODE_ACT_NONE, true, true, false, 0},
+    {3, 5, 9, 7, 21, 6, 7, 1, LODE_ACT_SWISH, true, true, false, 0},
+    {3, 5, 9, 7, 21, 6, 9, 1, LODE_ACT_NONE, true, true, false, 0},
+    {2, 6, 8, 11, 40, 9, 1, 2, LODE_ACT_SWISH, true, true, false, 0},
+    {2, 6, 8, 11, 40, 9, 3, 2, LODE_ACT_NONE, true, true, false, 0},
+    {2, 6, 8, 11, 40, 9, 5, 2, LODE_ACT_SWISH, true, true, false, 0},
+    {2, 6, 8, 11, 40, 9, 7, 2, LODE_ACT_NONE, true, true, false, 0},
+    {2, 6, 8, 11, 40, 9, 9, 3, LODE_ACT_SWISH, true, true, false, 0},
     /* activations and the rest */
-    {4, 8, 12, 12, 48, 8, 3, 1, LODE_ACT_RELU, true, true, true},
-    {4, 8, 12, 12, 48, 8, 5, 1, LODE_ACT_RELU6, true, true, true},
-    {4, 8, 12, 12, 48, 8, 3, 1, LODE_ACT_HSWISH, true, false, true},
-    {4, 8, 12, 12, 48, 8, 3, 2, LODE_ACT_HSWISH, true, true, false},
-    {5, 19, 6, 6, 19, 19, 3, 1, LODE_ACT_SWISH, false, true, true},
-    {5, 37, 6, 5, 37, 3, 5, 2, LODE_ACT_RELU6, false, true, false},
-    {3, 16, 7, 7, 16, 40, 3, 1, LODE_ACT_NONE, false, false, false},
+    {4, 8, 12, 12, 48, 8, 3, 1, LODE_ACT_RELU, true, true, true, 0},
+    {4, 8, 12, 12, 48, 8, 5, 1, LODE_ACT_RELU6, true, true, true, 0},
+    {4, 8, 12, 12, 48, 8, 3, 1, LODE_ACT_HSWISH, true, false, true, 0},
+    {4, 8, 12, 12, 48, 8, 3, 2, LODE_ACT_HSWISH, true, true, false, 0},
+    {5, 19, 6, 6, 19, 19, 3, 1, LODE_ACT_SWISH, false, true, true, 0},
+    {5, 37, 6, 5, 37, 3, 5, 2, LODE_ACT_RELU6, false, true, false, 0},
+    {3, 16, 7, 7, 16, 40, 3, 1, LODE_ACT_NONE, false, false, false, 0},
     /* wide y (g2 is kept), many bands, one pixel, more images than pieces */
-    {2, 33, 5, 5, 70, 35, 3, 1, LODE_ACT_RELU, true, true, false},
-    {1, 3, 70, 66, 18, 4, 7, 1, LODE_ACT_SWISH, true, true, false},
-    {1, 3, 90, 130, 17, 2, 5, 2, LODE_ACT_SWISH, true, true, false},
-    {40, 4, 1, 1, 12, 4, 3, 1, LODE_ACT_SWISH, true, true, true},
-    {37, 4, 6, 6, 24, 4, 3, 1, LODE_ACT_SWISH, true, true, true},
+    {2, 33, 5, 5, 70, 35, 3, 1, LODE_ACT_RELU, true, true, false, 0},
+    {1, 3, 70, 66, 18, 4, 7, 1, LODE_ACT_SWISH, true, true, false, 0},
+    {1, 3, 90, 130, 17, 2, 5, 2, LODE_ACT_SWISH, true, true, false, 0},
+    {40, 4, 1, 1, 12, 4, 3, 1, LODE_ACT_SWISH, true, true, true, 0},
+    {37, 4, 6, 6, 24, 4, 3, 1, LODE_ACT_SWISH, true, true, true, 0},
+    /* groups */
+    {3, 6, 6, 7, 36, 6, 3, 1, LODE_ACT_SWISH, true, true, true, 2},
+    {3, 6, 6, 7, 36, 9, 5, 2, LODE_ACT_RELU6, true, true, false, 3},
+    {3, 36, 6, 7, 36, 4, 3, 1, LODE_ACT_SWISH, false, true, false, 4},
 };
 
 enum { INPUTS = 16, OUTPUTS = 1 + INPUTS + 6 /* y, gradients, running statistics */ };
@@ -62,10 +67,11 @@ static lode_tensor *drawn(lode_shape s, uint64_t stream, double mean, double std
 
 /* Inputs in the operator's order: x, depthwise, project, expand, three norms. */
 static void block_inputs(const block_case *b, lode_tensor **x) {
+    const int64_t G = b->groups > 0 ? b->groups : 1;
     x[0] = drawn(LODE_SHAPE4(b->N, b->C, b->H, b->W), 0, 0.3, 1);
     x[1] = drawn(LODE_SHAPE4(b->M, 1, b->K, b->K), 1, 0, 1 / (double)b->K);
-    x[2] = drawn(LODE_SHAPE4(b->O, b->M, 1, 1), 2, 0, 1 / sqrt((double)b->M));
-    if (b->expands) x[3] = drawn(LODE_SHAPE4(b->M, b->C, 1, 1), 3, 0, 1 / sqrt((double)b->C));
+    x[2] = drawn(LODE_SHAPE4(b->O, b->M / G, 1, 1), 2, 0, 1 / sqrt((double)b->M));
+    if (b->expands) x[3] = drawn(LODE_SHAPE4(b->M, b->C / G, 1, 1), 3, 0, 1 / sqrt((double)b->C));
     for (int i = b->expands ? 0 : 1; i < 3; i++)
         for (int k = b->affine ? 0 : 2; k < 4; k++)
             x[4 + 4 * i + k] = drawn(LODE_SHAPE1(i < 2 ? b->M : b->O), 4, k % 3 == 0 ? 1 : 0, 0.2);
@@ -85,7 +91,7 @@ static void block_run_on(const lode_runner *runner, const block_case *b, bool fr
         v[i] = running || (frozen && i > 0) ? lode_tape_constant(t, r->x[i])
                                             : lode_tape_leaf(t, r->x[i], &r->grad[i]);
     }
-    lode_mbconv_params p = {1e-3, 0.1, b->stride, b->act, b->residual, 1};
+    lode_mbconv_params p = {1e-3, 0.1, b->stride, b->act, b->residual, 1, b->groups, 0};
     lode_var *y = lode_apply(t, &lode_op_mbconv, v, INPUTS, &p);
     assert_ok(lode_tape_status(t));
     r->out[0] = lode_take_value(y);
@@ -199,7 +205,7 @@ static void test_frozen_weights(void **state) {
    channels that nearly cancel. */
 static void test_statistics_far_from_zero(void **state) {
     (void)state;
-    const block_case b = {4, 6, 8, 8, 24, 6, 3, 1, LODE_ACT_NONE, true, true, false};
+    const block_case b = {4, 6, 8, 8, 24, 6, 3, 1, LODE_ACT_NONE, true, true, false, 0};
     lode_dispatch *d = NULL;
     assert_ok(lode_dispatch_create(NULL, &d));
     block_run want, got;
@@ -214,7 +220,7 @@ static void test_statistics_far_from_zero(void **state) {
             lode_put(run[k]->x[0], i, 64 + lode_at(run[k]->x[0], i) / 8);
         assert_ok(lode_tape_create(LODE_EVAL, runner[k], &t));
         for (int i = 0; i < INPUTS; i++) v[i] = lode_tape_constant(t, run[k]->x[i]);
-        lode_mbconv_params p = {1e-5, 1, 1, LODE_ACT_NONE, 0, 1};
+        lode_mbconv_params p = {1e-5, 1, 1, LODE_ACT_NONE, 0, 1, 1, 0};
         run[k]->out[0] = lode_take_value(lode_apply(t, &lode_op_mbconv, v, INPUTS, &p));
         assert_ok(lode_tape_status(t));
         lode_tape_destroy(t);

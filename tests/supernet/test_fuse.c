@@ -15,7 +15,8 @@
     "    c: {op: mbconv, kernel: 7, expand: 2, act: swish}\n"                                      \
     "    d: {op: mbconv, kernel: 3, expand: 1, expand_conv: always, act: relu}\n"                  \
     "    e: {op: mbconv, kernel: 3, expand: 2, act: none}\n"                                       \
-    "    g: {op: mbconv, kernel: 3, expand: 2, groups: 2, act: relu}\n"                            \
+    "    f: {op: mbconv, kernel: 3, expand: 2, groups: 2, act: relu}\n"                            \
+    "    g: {op: mbconv, kernel: 3, expand: 1, groups: 2, act: relu6}\n"                           \
     "    se: {op: mbconv, kernel: 3, expand: 2, se: 0.5, act: relu}\n"                             \
     "    skip: {op: skip, at_shape_change: {op: conv, kernel: 1, act: none}}\n"                    \
     "layers:\n"                                                                                    \
@@ -25,7 +26,7 @@
     "  - {name: pool, op: global_pool}\n"                                                          \
     "  - {name: classifier, op: linear}\n"
 
-enum { BATCH = 6, STEPS = 3, FUSES = 5 /* of the options a..e */ };
+enum { BATCH = 6, STEPS = 3, FUSES = 7 /* of the options a..g */ };
 
 static lode_var *labels_of(lode_tape *t) {
     lode_tensor *labels;
@@ -150,7 +151,7 @@ static void test_steps_agree_in_f32(void **state) {
     lode_dispatch_destroy(d);
 }
 
-/* Calls of mbconv in one forward of the first five options, as many as could be fused. */
+/* Calls of mbconv in one forward of the first options, as many as could be fused. */
 static int fused_calls(lode_tape_mode mode, lode_forward_options options) {
     lode_space *s = tiny_space(FUSED_CHAIN);
     lode_supernet *net;
