@@ -1,4 +1,4 @@
-/* labels: integration. Real images: a small fixed network of the space fbnet-fashion learns
+/* labels: integration, noasan. Real images: a small fixed network of the space fbnet-fashion learns
    Fashion-MNIST in one short epoch. Skips where the data set is not installed. */
 #include "core/parallel.h"
 #include "ops/dispatch.h"
