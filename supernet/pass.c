@@ -274,7 +274,7 @@ lode_var *lode_pass_mbconv(lode_pass *p, const char *const names[3], lode_var *x
                        (lode_mbconv_params){.eps = space->bn_eps,
                                             .momentum = space->bn_momentum,
                                             .stride = (int32_t)s.stride,
-                                            .act = s.act,
+                                            .act = (int32_t)s.act,
                                             .residual = s.residual,
                                             .groups = (int32_t)s.groups,
                                             .update_running = p->options.bn == LODE_BN_TRAIN});
