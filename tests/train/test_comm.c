@@ -2,13 +2,13 @@
    keep the same weights to the bit, and write one log. */
 #include "train_fixture.h"
 
-#include <threads.h>
+#include <pthread.h>
 
 /* ---- a communicator over shared memory: one slot per rank, summed in the order of ranks ---- */
 enum { RANKS = 2 };
 typedef struct meeting {
-    mtx_t lock;
-    cnd_t changed;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
     int arrived, round;
     lode_tensor *slot[RANKS];
     int64_t n_sums;
@@ -21,17 +21,17 @@ typedef struct rank {
 /* Waits for all ranks; the last to come does the work first. */
 static lode_status meet(rank *r, lode_tensor *t, void (*work)(meeting *)) {
     meeting *m = r->m;
-    mtx_lock(&m->lock);
+    pthread_mutex_lock(&m->lock);
     int round = m->round;
     m->slot[r->rank] = t;
     if (++m->arrived == RANKS) {
         if (work != NULL) work(m);
         m->arrived = 0;
         m->round++;
-        cnd_broadcast(&m->changed);
+        pthread_cond_broadcast(&m->changed);
     }
-    while (m->round == round) cnd_wait(&m->changed, &m->lock);
-    mtx_unlock(&m->lock);
+    while (m->round == round) pthread_cond_wait(&m->changed, &m->lock);
+    pthread_mutex_unlock(&m->lock);
     return LODE_OK;
 }
 
@@ -62,7 +62,7 @@ typedef struct job {
     lode_status status;
 } job;
 
-static int run_job(void *arg) {
+static void *run_job(void *arg) {
     job *j = arg;
     fixture f;
     const lode_comm comm = {&j->r, j->r.rank, RANKS, comm_sum, comm_broadcast, comm_barrier};
@@ -81,7 +81,7 @@ static int run_job(void *arg) {
         j->hash = lode_hash_bytes(v->data, lode_tensor_bytes(v), j->hash);
     }
     fixture_close(&f);
-    return 0;
+    return NULL;
 }
 
 /* lines_wanted: a letter for each line of metrics: the memory plan, turns of the weights and of the
@@ -90,15 +90,15 @@ static void ranks_agree(const char *train, const char *arch, const char *lines_w
     char *dir = test_temp_dir(), *path = lode_path_join(dir, "m.jsonl");
     meeting m = {0};
     job jobs[RANKS] = {0};
-    thrd_t thread[RANKS];
-    assert_int_equal(mtx_init(&m.lock, mtx_plain), thrd_success);
-    assert_int_equal(cnd_init(&m.changed), thrd_success);
+    pthread_t thread[RANKS];
+    assert_int_equal(pthread_mutex_init(&m.lock, NULL), 0);
+    assert_int_equal(pthread_cond_init(&m.changed, NULL), 0);
     for (int i = 0; i < RANKS; i++) {
         jobs[i] =
             (job){.r = {&m, i}, .train = train, .arch = arch, .metrics = path, .checkpoint = dir};
-        assert_int_equal(thrd_create(&thread[i], run_job, &jobs[i]), thrd_success);
+        assert_int_equal(pthread_create(&thread[i], NULL, run_job, &jobs[i]), 0);
     }
-    for (int i = 0; i < RANKS; i++) assert_int_equal(thrd_join(thread[i], NULL), thrd_success);
+    for (int i = 0; i < RANKS; i++) assert_int_equal(pthread_join(thread[i], NULL), 0);
     for (int i = 0; i < RANKS; i++) assert_int_equal(jobs[i].status, LODE_OK);
     assert_true(jobs[0].hash == jobs[1].hash);
     assert_near(jobs[0].result.loss, jobs[1].result.loss, 0);
@@ -108,8 +108,8 @@ static void ranks_agree(const char *train, const char *arch, const char *lines_w
     for (const char *s = lines; (s = strchr(s, '\n')) != NULL; s++) n++;
     assert_int_equal(n, (int)strlen(lines_wanted));
     lode_free(lines);
-    cnd_destroy(&m.changed);
-    mtx_destroy(&m.lock);
+    pthread_cond_destroy(&m.changed);
+    pthread_mutex_destroy(&m.lock);
     test_remove_tree(dir);
     lode_free(path);
     lode_free(dir);
