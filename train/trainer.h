@@ -48,6 +48,7 @@ typedef struct lode_train_options {
 } lode_train_options;
 
 /* The same rows under two names: sections "supernet" and "train". */
+/* Zero the struct before it is read: what section "engine" sets has no row in these tables. */
 LODE_API extern const lode_option_table lode_train_option_table;
 LODE_API extern const lode_option_table lode_supernet_train_option_table;
 

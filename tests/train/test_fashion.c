@@ -12,7 +12,7 @@ static void one_epoch_of_fashion(void **state) {
         "  eval_split: test, eval_batch: 250}\n";
     lode_config *config = NULL;
     lode_data_options data_options;
-    lode_train_options options;
+    lode_train_options options = {0};
     lode_data *data = NULL;
     lode_space *space = NULL;
     lode_supernet *net = NULL;
