@@ -49,6 +49,8 @@ LODE_API const char *lode_space_text(const lode_space *s); /* the YAML it was ma
 LODE_API lode_space_options lode_space_resolved(const lode_space *s);
 LODE_API int lode_space_n_decisions(const lode_space *s);
 LODE_API const lode_decision *lode_space_decision(const lode_space *s, int i);
+/* The option computes nothing wherever the decision stands: skip, or none. */
+LODE_API bool lode_space_option_is_empty(const lode_space *s, int decision, int option);
 /* log10 of the number of architectures (distinct canonical ones are fewer), honouring constraints.
  */
 LODE_API double lode_space_log10_count(const lode_space *s);

@@ -304,3 +304,23 @@ lode_status space_read_layers(lode_space *s, lode_yaml *root) {
                               (long long)st.channels, (long long)s->resolved.classes);
     return LODE_OK;
 }
+
+/* ---- what options are ---- */
+static const space_op *layers_option_at(const space_layer *l, int decision, int option) {
+    if (l->kind == SPACE_CHOICE) return l->decision == decision ? &l->option[option] : NULL;
+    if (l->kind != SPACE_CELL) return NULL;
+    int edge = decision - l->decision;
+    bool here = edge >= 0 && edge < l->cell->n_edges;
+    return here ? space_edge_op(l, &l->cell->edge[edge], option) : NULL;
+}
+
+bool lode_space_option_is_empty(const lode_space *s, int decision, int option) {
+    bool found = false;
+    for (int64_t i = 0; i < s->n_layers; i++) {
+        const space_op *op = layers_option_at(&s->layer[i], decision, option);
+        if (op == NULL) continue;
+        if (!op->kind->identity && !op->kind->nothing) return false;
+        found = true;
+    }
+    return found;
+}

@@ -1,5 +1,6 @@
 /* alpha.c: see alpha_internal.h. */
 #include "core/memory.h"
+#include "ops/ops.h"
 #include "train/alpha_internal.h"
 
 #include <math.h>
@@ -7,6 +8,7 @@
 #include <string.h>
 
 enum { ALPHA_AFTER, ALPHA_ALTERNATE };
+enum { ALPHA_SEEK_NONE, ALPHA_SEEK_LIMIT, ALPHA_SEEK_EQUAL };
 
 /* The i-th of a list whose last element stands for all that follow. */
 static double alpha_nth(const lode_f64_list *list, int i, double none) {
@@ -53,8 +55,34 @@ static lode_status alpha_make_logits(lode_alpha *a, lode_dtype dtype) {
     return LODE_OK;
 }
 
-lode_status lode_alpha_init(lode_alpha *a, const lode_alpha_options *options,
-                            const lode_strategy_setup *setup) {
+/* What the costs are at first decides whether a logarithm of them can be meant. */
+static lode_status alpha_check_first_costs(const lode_alpha *a) {
+    for (int i = 0; i < a->n_costs; i++) {
+        double value = 0;
+        LODE_TRY(lode_alpha_expected(a, a->cost[i], &value));
+        if (lode_cost_loss_check_cost(&a->loss[i], value) != LODE_OK)
+            return lode_error_context("cost %s (%s)", lode_cost_name(a->cost[i]),
+                                      lode_cost_unit(a->cost[i]));
+    }
+    return LODE_OK;
+}
+
+static lode_status alpha_read_limits(lode_alpha *a, const lode_strategy_setup *setup) {
+    if (a->options.seek == ALPHA_SEEK_NONE) return LODE_OK;
+    if (setup->n_seeks > LODE_ALPHA_MAX_COSTS)
+        return LODE_FAIL(LODE_ERR_CONFIG, "%d limits to seek; at most %d", setup->n_seeks,
+                         (int)LODE_ALPHA_MAX_COSTS);
+    a->seek = setup->seek;
+    a->n_seeks = setup->n_seeks;
+    for (int i = 0; i < a->n_seeks; i++)
+        if (!(a->seek[i].most > 0) || isinf(a->seek[i].most))
+            return LODE_FAIL(LODE_ERR_CONFIG, "seeking %s<=%g: the limit must be above 0",
+                             lode_cost_name(a->seek[i].cost), a->seek[i].most);
+    return LODE_OK;
+}
+
+lode_status lode_alpha_init_drawn(lode_alpha *a, const lode_alpha_options *options,
+                                  const lode_strategy_setup *setup) {
     memset(a, 0, sizeof *a);
     if (lode_supernet_is_fixed(setup->net, NULL))
         return LODE_FAIL(LODE_ERR_CONFIG, "the network has no decision left: use strategy fixed");
@@ -63,13 +91,27 @@ lode_status lode_alpha_init(lode_alpha *a, const lode_alpha_options *options,
     a->n = lode_space_n_decisions(a->space);
     a->cost = setup->cost;
     a->n_costs = setup->n_costs;
-    if (options->warmup >= setup->n_epochs)
+    a->part = setup->part;
+    if (a->part == LODE_SEARCH_BOTH && options->warmup >= setup->n_epochs)
         return LODE_FAIL(LODE_ERR_CONFIG,
                          "arch.warmup is %lld epochs and the run has %lld: the architecture "
                          "parameters would never be trained",
                          (long long)options->warmup, (long long)setup->n_epochs);
-    LODE_TRY(alpha_read_costs(a));
+    LODE_TRY(alpha_read_limits(a, setup));
     return alpha_make_logits(a, lode_supernet_dtype(setup->net));
+}
+
+lode_status lode_alpha_init(lode_alpha *a, const lode_alpha_options *options,
+                            const lode_strategy_setup *setup) {
+    LODE_TRY(lode_alpha_init_drawn(a, options, setup));
+    for (int i = 0; i < a->n_seeks; i++)
+        if (!lode_cost_has_gradient(a->seek[i].cost))
+            return LODE_FAIL(LODE_ERR_CONFIG,
+                             "cost %s has no gradient, so its target cannot be sought by this "
+                             "strategy: use strategy reinforce, or arch.seek none",
+                             lode_cost_name(a->seek[i].cost));
+    LODE_TRY(alpha_read_costs(a));
+    return alpha_check_first_costs(a);
 }
 
 void lode_alpha_deinit(lode_alpha *a) {
@@ -79,18 +121,70 @@ void lode_alpha_deinit(lode_alpha *a) {
 }
 
 void lode_alpha_plan(const lode_alpha *a, int64_t epoch, lode_epoch_plan *out) {
-    bool trains = epoch >= a->options.warmup;
-    out->arch_after = trains && a->options.turns == ALPHA_AFTER;
-    out->arch_every = trains && a->options.turns == ALPHA_ALTERNATE ? a->options.every : 0;
+    bool trains = a->part != LODE_SEARCH_WEIGHTS && epoch >= a->options.warmup;
+    out->arch_only = a->part == LODE_SEARCH_ARCH;
+    out->arch_after = out->arch_only || (trains && a->options.turns == ALPHA_AFTER);
+    out->arch_every = !out->arch_after && trains ? a->options.every : 0;
+}
+
+/* ---- seeking ---- */
+static double alpha_excess(const lode_alpha *a, int i, double cost) {
+    return cost / a->seek[i].most - 1;
+}
+
+double lode_alpha_pull(const lode_alpha *a, int i, double cost) {
+    double g = alpha_excess(a, i, cost);
+    if (a->options.seek == ALPHA_SEEK_LIMIT) g = fmax(0, g);
+    return a->multiplier[i] + a->options.seek_damping * g;
+}
+
+void lode_alpha_learn(lode_alpha *a, const double *cost) {
+    for (int i = 0; i < a->n_seeks; i++) {
+        double m = a->multiplier[i] + a->options.seek_rate * alpha_excess(a, i, cost[i]);
+        a->multiplier[i] = a->options.seek == ALPHA_SEEK_LIMIT ? fmax(0, m) : m;
+    }
+}
+
+lode_status lode_alpha_after_step(lode_alpha *a, const lode_step *step) {
+    double cost[LODE_ALPHA_MAX_COSTS];
+    if (step->turn != LODE_TURN_ARCH || a->n_seeks == 0) return LODE_OK;
+    for (int i = 0; i < a->n_seeks; i++)
+        LODE_TRY(lode_alpha_expected(a, a->seek[i].cost, &cost[i]));
+    lode_alpha_learn(a, cost);
+    return LODE_OK;
+}
+
+/* pull (C / T - 1) */
+static lode_var *alpha_join_limit(const lode_alpha *a, lode_tape *t, int i, lode_var *loss,
+                                  lode_var *const *weights) {
+    double now = 0;
+    const lode_limit *limit = &a->seek[i];
+    lode_status status = lode_alpha_expected(a, limit->cost, &now);
+    if (status != LODE_OK) return lode_tape_fail(t, status);
+    double pull = lode_alpha_pull(a, i, now);
+    lode_var *cost = lode_cost_expected(t, limit->cost, weights);
+    return lode_add(t, loss, lode_scale(t, cost, pull / limit->most, -pull));
 }
 
 lode_var *lode_alpha_join_costs(const lode_alpha *a, lode_tape *t, lode_var *loss,
                                 lode_var *const *weights) {
     for (int i = 0; i < a->n_costs; i++)
         loss = lode_cost_loss(t, loss, lode_cost_expected(t, a->cost[i], weights), &a->loss[i]);
+    for (int i = 0; i < a->n_seeks; i++) loss = alpha_join_limit(a, t, i, loss, weights);
     return loss;
 }
 
+lode_status lode_alpha_save(const lode_alpha *a, lode_state *s) {
+    if (a->n_seeks == 0) return LODE_OK;
+    return lode_state_add_numbers(s, "arch_multipliers", a->multiplier, a->n_seeks);
+}
+
+lode_status lode_alpha_load(lode_alpha *a, lode_checkpoint *c) {
+    if (a->n_seeks == 0) return LODE_OK;
+    return lode_checkpoint_load_numbers(c, "arch_multipliers", a->multiplier, a->n_seeks);
+}
+
+/* ---- what is known ---- */
 void lode_alpha_probabilities(const lode_alpha *a, int decision, double *p) {
     const lode_tensor *alpha = a->p[decision]->value;
     int n = lode_space_decision(a->space, decision)->n_options;
@@ -100,8 +194,7 @@ void lode_alpha_probabilities(const lode_alpha *a, int decision, double *p) {
     for (int k = 0; k < n; k++) p[k] /= sum;
 }
 
-lode_status lode_alpha_report(const lode_alpha *a, json_t *line) {
-    if (a->n_costs == 0) return LODE_OK;
+lode_status lode_alpha_expected(const lode_alpha *a, lode_cost *cost, double *out) {
     double(*p)[LODE_MAX_OPTIONS] = lode_calloc((size_t)a->n, sizeof *p);
     const double **row = LODE_NEW_ARRAY(const double *, a->n);
     lode_status status = p != NULL && row != NULL ? LODE_OK : LODE_ERR_NO_MEMORY;
@@ -109,16 +202,31 @@ lode_status lode_alpha_report(const lode_alpha *a, json_t *line) {
         lode_alpha_probabilities(a, d, p[d]);
         row[d] = p[d];
     }
-    for (int i = 0; status == LODE_OK && i < a->n_costs; i++) {
-        double value = 0;
-        char key[96];
-        status = lode_cost_expected_value(a->cost[i], row, &value, NULL);
-        snprintf(key, sizeof key, "expected_%s", lode_cost_name(a->cost[i]));
-        json_object_set_new(line, key, lode_json_number(value));
-    }
+    if (status == LODE_OK) status = lode_cost_expected_value(cost, row, out, NULL);
     lode_free(p);
     lode_free(row);
     return status;
+}
+
+static lode_status alpha_report_expected(const lode_alpha *a, lode_cost *cost, json_t *line) {
+    double value = 0;
+    char key[96];
+    snprintf(key, sizeof key, "expected_%s", lode_cost_name(cost));
+    if (!lode_cost_has_gradient(cost) || json_object_get(line, key) != NULL) return LODE_OK;
+    LODE_TRY(lode_alpha_expected(a, cost, &value));
+    json_object_set_new(line, key, lode_json_number(value));
+    return LODE_OK;
+}
+
+lode_status lode_alpha_report(const lode_alpha *a, json_t *line) {
+    for (int i = 0; i < a->n_costs; i++) LODE_TRY(alpha_report_expected(a, a->cost[i], line));
+    for (int i = 0; i < a->n_seeks; i++) {
+        char key[96];
+        LODE_TRY(alpha_report_expected(a, a->seek[i].cost, line));
+        snprintf(key, sizeof key, "multiplier_%s", lode_cost_name(a->seek[i].cost));
+        json_object_set_new(line, key, lode_json_number(a->multiplier[i]));
+    }
+    return LODE_OK;
 }
 
 void lode_alpha_optimizer(const lode_alpha *a, lode_optimizer_options *options, double *lr) {

@@ -12,7 +12,7 @@
 #include <string.h>
 
 static const char *const loss_names[LODE_N_COST_LOSSES + 1] = {
-    "additive", "add_linear", "hinge", "fbnet", "fbnet_log", "mul_log", NULL};
+    "additive", "add_linear", "hinge", "fbnet", "fbnet_log", "mul_log", "power", NULL};
 
 const char *lode_cost_loss_name(lode_cost_loss_kind kind) { return loss_names[kind]; }
 
@@ -34,7 +34,7 @@ static bool loss_is_log(int kind) {
 }
 static bool loss_has_target(int kind) {
     return kind == LODE_COST_LOSS_ADD_LINEAR || kind == LODE_COST_LOSS_HINGE ||
-           kind == LODE_COST_LOSS_MUL_LOG;
+           kind == LODE_COST_LOSS_MUL_LOG || kind == LODE_COST_LOSS_POWER;
 }
 
 lode_status lode_cost_loss_check(const lode_cost_loss_params *p) {
@@ -83,14 +83,24 @@ typedef struct loss_point {
     double value, d_loss, d_cost;
 } loss_point;
 
-static lode_status loss_at(const lode_cost_loss_params *p, double l, double c, loss_point *out) {
-    const double a = p->a, b = p->b, target = p->target;
+lode_status lode_cost_loss_check_cost(const lode_cost_loss_params *p, double c) {
+    if (p->kind == LODE_COST_LOSS_POWER && !(c > 0))
+        return LODE_FAIL(LODE_ERR_NUMERIC,
+                         "cost loss power: the expected cost is %g, and its power needs one above "
+                         "0: use the form add_linear",
+                         c);
     if (loss_is_log(p->kind) && !(c > 1))
         return LODE_FAIL(LODE_ERR_NUMERIC,
                          "cost loss %s: the expected cost is %g, and its logarithm is only of use "
                          "above 1: use a table in a smaller unit (us instead of ms) or the form "
                          "additive",
                          loss_names[p->kind], c);
+    return LODE_OK;
+}
+
+static lode_status loss_at(const lode_cost_loss_params *p, double l, double c, loss_point *out) {
+    const double a = p->a, b = p->b, target = p->target;
+    LODE_TRY(lode_cost_loss_check_cost(p, c));
     switch ((lode_cost_loss_kind)p->kind) {
     case LODE_COST_LOSS_ADDITIVE:
         *out = (loss_point){l + a * c, 1, a};
@@ -114,6 +124,11 @@ static lode_status loss_at(const lode_cost_loss_params *p, double l, double c, l
     case LODE_COST_LOSS_MUL_LOG: {
         double r = log(c) / log(target), g = a * pow(r, b);
         *out = (loss_point){l * g, g, l * a * b * pow(r, b - 1) / (c * log(target))};
+        break;
+    }
+    case LODE_COST_LOSS_POWER: {
+        double r = c / target, g = a * pow(r, b);
+        *out = (loss_point){l * g, g, l * a * b * pow(r, b - 1) / target};
         break;
     }
     case LODE_N_COST_LOSSES:

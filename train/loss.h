@@ -4,9 +4,10 @@
        additive     L + a C                     gradient on C: a
        add_linear   L + a (C / T - 1)           a / T                         (ProxylessNAS)
        hinge        L + a max(0, C / T - 1)     a / T where C > T
-       fbnet        L a (ln C)^b                L a b (ln C)^(b-1) / C        (Wu et al. 2019, eq.
-   2) fbnet_log    L a b ln C                  L a b / C      (the other reading: ln(C^b); see A3)
+       fbnet        L a (ln C)^b                L a b (ln C)^(b-1) / C   (Wu et al. 2019, eq. 2)
+       fbnet_log    L a b ln C                  L a b / C      (the other reading: ln(C^b); see A3)
        mul_log      L a (ln C / ln T)^b         L a b (ln C / ln T)^(b-1) / (C ln T)  (ProxylessNAS)
+       power        L a (C / T)^b               L a b (C / T)^(b-1) / T (MnasNet's reward as a loss)
    The logarithmic forms need C > 1 (and T > 1) in the unit of the cost model; otherwise the tape
    fails with LODE_ERR_NUMERIC and the unit in question. Each form is one operator with a closed
    gradient to both L and C. */
@@ -21,6 +22,7 @@ typedef enum lode_cost_loss_kind {
     LODE_COST_LOSS_FBNET,
     LODE_COST_LOSS_FBNET_LOG,
     LODE_COST_LOSS_MUL_LOG,
+    LODE_COST_LOSS_POWER,
     LODE_N_COST_LOSSES
 } lode_cost_loss_kind;
 
@@ -34,6 +36,9 @@ LODE_API const char *lode_cost_loss_name(lode_cost_loss_kind kind);
 LODE_API lode_status lode_cost_loss_find(const char *name, lode_cost_loss_kind *out);
 /* LODE_ERR_CONFIG when a target is needed and absent, or a parameter is out of range. */
 LODE_API lode_status lode_cost_loss_check(const lode_cost_loss_params *p);
+/* LODE_ERR_NUMERIC when the form has no value at this cost: a logarithm needs one above 1, a power
+   one above 0. */
+LODE_API lode_status lode_cost_loss_check_cost(const lode_cost_loss_params *p, double cost);
 /* loss and cost: one element each, of one dtype. Scalar var. */
 LODE_API lode_var *lode_cost_loss(lode_tape *t, lode_var *loss, lode_var *cost,
                                   const lode_cost_loss_params *p);

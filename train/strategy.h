@@ -24,6 +24,7 @@ LODE_API const char *lode_turn_name(lode_turn turn); /* "weights", "arch" */
 /* The values of an option table as {name: text}, for manifests; json_decref. */
 LODE_API json_t *lode_options_json(const lode_option_table *table, const void *options);
 
+struct lode_comm;
 typedef struct lode_step {
     lode_turn turn;
     uint64_t seed;
@@ -32,14 +33,32 @@ typedef struct lode_step {
     int pass, n_passes;
     int64_t batch;        /* samples in this batch, of this rank */
     int64_t first_sample; /* of this rank within the batch of all ranks */
+    /* [batch], for `loss`; NULL when a step is gone through without values, to plan its memory */
+    const lode_tensor *labels;
+    const struct lode_comm *comm; /* of a step with labels: to sum over ranks; NULL: one process */
 } lode_step;
 
 /* How an epoch is divided. */
 typedef struct lode_epoch_plan {
     bool arch_after;    /* after the weights' epoch, one epoch of architecture steps */
+    bool arch_only;     /* no weight steps: the network stays as it is */
     int64_t arch_every; /* an architecture step after every so many weight steps; 0: none */
     double temperature; /* for the log; 0: none */
 } lode_epoch_plan;
+
+/* A hard limit of a cost, in its unit. */
+typedef struct lode_limit {
+    lode_cost *cost;
+    double most;
+    double least; /* 0: none */
+} lode_limit;
+
+/* What a training is for: strategies without parameters of their own train weights always. */
+typedef enum lode_search_part {
+    LODE_SEARCH_BOTH,    /* weights and architecture parameters, in turns */
+    LODE_SEARCH_WEIGHTS, /* weights, with the architecture parameters as they begin */
+    LODE_SEARCH_ARCH     /* architecture parameters, on the weights as they are */
+} lode_search_part;
 
 /* What a strategy is made from. Everything is borrowed and must outlive it. */
 typedef struct lode_strategy_setup {
@@ -47,8 +66,11 @@ typedef struct lode_strategy_setup {
     lode_cost *const *cost; /* [n_costs], those that enter the loss; may be NULL */
     int n_costs;
     int64_t n_epochs;
-    const void *options;   /* [plugin->options_size]; NULL: the defaults */
-    const lode_arch *arch; /* for `fixed` on a supernet; else NULL */
+    const void *options;    /* [plugin->options_size]; NULL: the defaults */
+    const lode_arch *arch;  /* for `fixed` on a supernet; else NULL */
+    const lode_limit *seek; /* [n_seeks], steered to where the strategy's options say so */
+    int n_seeks;
+    lode_search_part part;
 } lode_strategy_setup;
 
 typedef struct lode_strategy_plugin {

@@ -14,8 +14,11 @@
    is what it was: the probabilities of the options that were not drawn stay the same. That needs an
    optimizer without momentum (beta1 0, the default), or options drawn earlier would move too.
 
-   Costs are expected under p, or under q with zeros elsewhere. The authors' code gives a decision
-   no gradient in a step whose active option is Zero; here it gets one like any other. */
+   Costs are expected under p, or under q with zeros elsewhere.
+
+   An option that computes nothing (skip, none: the paper's Zero) is an option like any other here.
+   The authors' code gives a decision no gradient at all, that of the costs included, in a step
+   whose active option is Zero, and leaves out the shift; arch.zero: hold does so too. */
 #include "train/strategy_binary_gates.h"
 
 #include "core/memory.h"
@@ -26,15 +29,20 @@
 
 enum { GATES_ALL, GATES_TWO };
 
+enum { GATES_ZERO_LEARN, GATES_ZERO_HOLD };
+
 typedef struct gates_options {
     lode_alpha_options alpha;
-    int paths;
+    int paths, zero;
 } gates_options;
 
 static const lode_option gates_rows[] = {
     LODE_ALPHA_ROWS(gates_options, alpha, "0.001", "0", "0", "alternate", "5"),
     {"paths", LODE_OPT_ENUM, offsetof(gates_options, paths), "two", 0, 0, "all|two",
      "options that run in an architecture step: all of a decision, or two drawn ones"},
+    {"zero", LODE_OPT_ENUM, offsetof(gates_options, zero), "learn", 0, 0, "learn|hold",
+     "a decision whose active option is skip or none: learns as any, or is held for that step, as "
+     "the authors' code does"},
 };
 static const lode_option_table gates_table = {"arch", gates_rows,
                                               sizeof gates_rows / sizeof *gates_rows};
@@ -141,9 +149,14 @@ static void gates_open(gates_strategy *s, lode_tape *t, lode_rng *rng, int d, do
         choice->active = UINT64_C(1) << pair.a | (pair.b < 0 ? 0 : UINT64_C(1) << pair.b);
         alpha = lode_add(t, alpha, gates_constant(t, value, choice->active, 0, GATES_CLOSED));
     }
-    uint64_t open = UINT64_C(1) << gates_draw(rng, p, n);
+    int open = gates_draw(rng, p, n);
+    lode_var *gate = gates_constant(t, value, UINT64_C(1) << open, 1, 0);
     s->mixture[d] = lode_softmax(t, alpha);
-    choice->weights = lode_straight_through(t, gates_constant(t, value, open, 1, 0), s->mixture[d]);
+    if (s->options.zero == GATES_ZERO_HOLD && lode_space_option_is_empty(s->alpha.space, d, open)) {
+        s->mixture[d] = lode_detach(t, s->mixture[d]);
+        s->pair[d].b = -1; /* nothing moves: nothing to shift */
+    }
+    choice->weights = lode_straight_through(t, gate, s->mixture[d]);
 }
 
 static lode_status gates_choose(void *self, lode_tape *t, const lode_step *step,
@@ -182,7 +195,8 @@ double lode_binary_gates_shift(double old_a, double old_b, double new_a, double 
 static lode_status gates_after_step(void *self, const lode_step *step, double loss) {
     gates_strategy *s = self;
     (void)loss;
-    if (step->turn == LODE_TURN_WEIGHTS || s->options.paths != GATES_TWO) return LODE_OK;
+    if (step->turn == LODE_TURN_WEIGHTS) return LODE_OK;
+    if (s->options.paths != GATES_TWO) return lode_alpha_after_step(&s->alpha, step);
     for (int d = 0; d < s->alpha.n; d++) {
         const gates_pair *pair = &s->pair[d];
         lode_tensor *alpha = s->alpha.p[d]->value;
@@ -192,10 +206,10 @@ static lode_status gates_after_step(void *self, const lode_step *step, double lo
         lode_put(alpha, pair->a, a - shift);
         lode_put(alpha, pair->b, b - shift);
     }
-    return LODE_OK;
+    return lode_alpha_after_step(&s->alpha, step);
 }
 
-/* ---- parameters and report ---- */
+/* ---- parameters, report, state ---- */
 static int gates_n_parameters(const void *self) { return ((const gates_strategy *)self)->alpha.n; }
 static lode_parameter *gates_parameter(const void *self, int i) {
     return ((const gates_strategy *)self)->alpha.p[i];
@@ -209,6 +223,13 @@ static void gates_probabilities(const void *self, int decision, double *p) {
 static lode_status gates_report(void *self, const lode_step *step, json_t *line) {
     (void)step;
     return lode_alpha_report(&((const gates_strategy *)self)->alpha, line);
+}
+
+static lode_status gates_save(const void *self, lode_state *s) {
+    return lode_alpha_save(&((const gates_strategy *)self)->alpha, s);
+}
+static lode_status gates_load(void *self, lode_checkpoint *c) {
+    return lode_alpha_load(&((gates_strategy *)self)->alpha, c);
 }
 
 const lode_strategy_plugin lode_strategy_binary_gates = {
@@ -227,4 +248,6 @@ const lode_strategy_plugin lode_strategy_binary_gates = {
     .optimizer = gates_optimizer,
     .probabilities = gates_probabilities,
     .report = gates_report,
+    .save = gates_save,
+    .load = gates_load,
 };

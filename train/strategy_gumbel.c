@@ -145,7 +145,12 @@ static lode_var *gumbel_loss(void *self, lode_tape *t, const lode_step *step, lo
     return lode_alpha_join_costs(&s->alpha, t, cross_entropy, s->weights);
 }
 
-/* ---- parameters and report ---- */
+static lode_status gumbel_after_step(void *self, const lode_step *step, double loss) {
+    (void)loss;
+    return lode_alpha_after_step(&((gumbel_strategy *)self)->alpha, step);
+}
+
+/* ---- parameters, report, state ---- */
 static int gumbel_n_parameters(const void *self) {
     return ((const gumbel_strategy *)self)->alpha.n;
 }
@@ -167,6 +172,13 @@ static lode_status gumbel_report(void *self, const lode_step *step, json_t *line
     return lode_alpha_report(&s->alpha, line);
 }
 
+static lode_status gumbel_save(const void *self, lode_state *s) {
+    return lode_alpha_save(&((const gumbel_strategy *)self)->alpha, s);
+}
+static lode_status gumbel_load(void *self, lode_checkpoint *c) {
+    return lode_alpha_load(&((gumbel_strategy *)self)->alpha, c);
+}
+
 const lode_strategy_plugin lode_strategy_gumbel = {
     .name = "gumbel",
     .about = "Gumbel-softmax mixtures with the expected cost in the loss (Wu et al. 2019, FBNet).",
@@ -177,9 +189,12 @@ const lode_strategy_plugin lode_strategy_gumbel = {
     .plan = gumbel_plan,
     .choose = gumbel_choose,
     .loss = gumbel_loss,
+    .after_step = gumbel_after_step,
     .n_parameters = gumbel_n_parameters,
     .parameter = gumbel_parameter,
     .optimizer = gumbel_optimizer,
     .probabilities = gumbel_probabilities,
     .report = gumbel_report,
+    .save = gumbel_save,
+    .load = gumbel_load,
 };

@@ -68,6 +68,7 @@ static lode_status trainer_make_schedule(lode_trainer *t) {
     t->total_steps = t->schedule.total;
     for (int64_t e = 0; e < o->epochs; e++) {
         lode_epoch_plan plan = lode_strategy_plan(t->strategy, e);
+        if (plan.arch_only) t->total_steps -= t->n_train;
         if (plan.arch_every > 0) t->total_steps += t->n_train / plan.arch_every;
         if (plan.arch_after) t->total_steps += t->n_arch;
     }
@@ -248,7 +249,7 @@ trainer_move trainer_next(const lode_trainer *t) {
     lode_epoch_plan plan = lode_strategy_plan(t->strategy, (int64_t)t->at.epoch);
     int64_t weights = (int64_t)t->at.weight_batch, arch = (int64_t)t->at.arch_batch;
     if (plan.arch_every > 0 && arch < weights / plan.arch_every) return MOVE_ARCH;
-    if (weights < t->n_train) return MOVE_WEIGHTS;
+    if (weights < t->n_train && !plan.arch_only) return MOVE_WEIGHTS;
     return plan.arch_after && arch < t->n_arch ? MOVE_ARCH : MOVE_END_EPOCH;
 }
 
@@ -312,8 +313,8 @@ lode_status lode_trainer_run(lode_trainer *t, lode_train_result *result) {
     trainer_sums sums = t->at.last[LODE_TURN_WEIGHTS];
     LODE_TRY(lode_comm_sum(t->comm, (double *)&sums, 3));
     *result = (lode_train_result){
-        .loss = sums.loss / sums.seen,
-        .accuracy = sums.correct / sums.seen,
+        .loss = sums.seen > 0 ? sums.loss / sums.seen : 0, /* there may be no weight step at all */
+        .accuracy = sums.seen > 0 ? sums.correct / sums.seen : 0,
         .eval = {t->at.eval_accuracy, t->at.eval_loss, (int64_t)t->at.eval_n},
         .epochs = (int64_t)t->at.epoch,
         .steps = (int64_t)t->at.step,

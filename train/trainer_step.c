@@ -146,6 +146,8 @@ lode_status trainer_step(lode_trainer *t, lode_turn turn) {
     LODE_TRY(trainer_next_batch(t, turn, &batch));
     trainer_lap(&begin, &t->last.wait);
     step.batch = batch.n;
+    step.labels = batch.labels;
+    step.comm = t->comm;
     step.n_passes = lode_strategy_n_passes(t->strategy, &step);
     trainer_freeze(t, turn);
     lode_optimizer_clear_grads(optimizer);

@@ -125,6 +125,13 @@ static void relaxed_choices_agree(void **state) {
     ranks_agree("{epochs: 2, clip: 1}", "{warmup: 1, noise: sample}", "mwewae");
 }
 
+/* Each rank judges its part of the batch; baseline and gradient are those of the whole. */
+static void rewards_agree(void **state) {
+    (void)state;
+    ranks_agree("{epochs: 2, strategy: reinforce}",
+                "{warmup: 1, every: 2, samples: 3, lr: 0.1, reward: accuracy}", "mwewae");
+}
+
 static void one_process_is_one_rank(void **state) {
     const lode_comm *c = lode_comm_single();
     double x = 3;
@@ -156,10 +163,9 @@ static void batches_must_be_shared_evenly(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(one_process_is_one_rank),
-        cmocka_unit_test(batches_must_be_shared_evenly),
-        cmocka_unit_test(single_paths_agree),
-        cmocka_unit_test(relaxed_choices_agree),
+        cmocka_unit_test(one_process_is_one_rank), cmocka_unit_test(batches_must_be_shared_evenly),
+        cmocka_unit_test(single_paths_agree),      cmocka_unit_test(relaxed_choices_agree),
+        cmocka_unit_test(rewards_agree),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

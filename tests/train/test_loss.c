@@ -50,6 +50,20 @@ static void other_forms(void **state) {
     form_is(hinge, 2, 100, 2.025, 1, 0.1 / 80, 1e-12);
 }
 
+/* NNI's penalty L (1 + n)^s with n = C/T - 1 is MnasNet's L (C/T)^s: 1.3 of the target. */
+static void powers_of_the_ratio(void **state) {
+    lode_cost_loss_params p = {.a = 1, .b = 0.5, .target = 10, .kind = LODE_COST_LOSS_POWER};
+    (void)state;
+    form_is(p, 2, 13, 2.28035, 1.140175, 0.5 * 2.28035 / 13, 5e-6);
+    lode_tape *t = hand_tape(LODE_TRAIN);
+    lode_tensor *l = scalar(2), *c = scalar(0);
+    assert_null(lode_cost_loss(t, lode_tape_constant(t, l), lode_tape_constant(t, c), &p));
+    assert_fails(lode_tape_status(t), LODE_ERR_NUMERIC, "add_linear");
+    lode_tape_destroy(t);
+    lode_tensor_release(l);
+    lode_tensor_release(c);
+}
+
 static void gradients_of_every_form(void **state) {
     (void)state;
     for (int k = 0; k < 4 * LODE_N_COST_LOSSES; k++) {
@@ -64,7 +78,7 @@ static void gradients_of_every_form(void **state) {
 /* A latency below one unit has a negative logarithm: the message must lead out of it. */
 static void logarithm_below_one_is_refused(void **state) {
     (void)state;
-    for (int kind = LODE_COST_LOSS_FBNET; kind < LODE_N_COST_LOSSES; kind++) {
+    for (int kind = LODE_COST_LOSS_FBNET; kind <= LODE_COST_LOSS_MUL_LOG; kind++) {
         lode_tape *t = hand_tape(LODE_TRAIN);
         lode_tensor *l = scalar(2), *c = scalar(0.5);
         lode_cost_loss_params p = {.a = 0.2, .b = 0.6, .target = 20, .kind = kind};
@@ -111,6 +125,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(fbnet_reads_both_ways),
         cmocka_unit_test(other_forms),
+        cmocka_unit_test(powers_of_the_ratio),
         cmocka_unit_test(gradients_of_every_form),
         cmocka_unit_test(logarithm_below_one_is_refused),
         cmocka_unit_test(bad_parameters_are_refused),

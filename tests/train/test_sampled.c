@@ -230,6 +230,125 @@ static void two_paths_leave_the_rest_alone(void **state) {
     fixture_close(&f);
 }
 
+/* A step whose active option is skip: with zero: hold that decision gets no gradient and keeps its
+   alphas, the price included; the others learn. */
+static void held_decisions_stay(void **state) {
+    static const char *const arch[2] = {"{paths: two, loss: additive, a: 1, zero: hold}",
+                                        "{paths: all, loss: additive, a: 1, zero: hold}"};
+    (void)state;
+    for (int mode = 0; mode < 2; mode++) {
+        fixture f, g;
+        lode_tape *t = NULL;
+        lode_tensor *ce = NULL;
+        lode_cost *cost = NULL;
+        int held = 0, learned = 0;
+        fixture_open(&g, "{epochs: 4}", "{}", NULL, NULL, 0);
+        assert_ok(lode_cost_open("macs", g.net, 1, &cost));
+        fixture_open(&f, "{epochs: 4, strategy: binary_gates}", arch[mode], NULL, &cost, 1);
+        assert_true(lode_space_option_is_empty(f.space, 0, 2));
+        assert_false(lode_space_option_is_empty(f.space, 0, 0));
+        assert_ok(lode_tape_create(LODE_TRAIN, f.setup.runner, &t));
+        assert_ok(lode_tensor_zeros(NULL, LODE_F32, &LODE_SCALAR, LODE_CONTIGUOUS, &ce));
+        for (int64_t i = 0; i < 40; i++) {
+            lode_choice c[2];
+            lode_step step = {.turn = LODE_TURN_ARCH, .seed = 3, .step = i, .n_passes = 1};
+            lode_parameter *alpha = lode_strategy_parameter(f.strategy, 0);
+            lode_tape_reset(t);
+            for (int d = 0; d < 2; d++)
+                lode_parameter_clear_grad(lode_strategy_parameter(f.strategy, d));
+            assert_ok(lode_strategy_choose(f.strategy, t, &step, c));
+            lode_var *loss =
+                lode_strategy_loss(f.strategy, t, &step, NULL, lode_tape_constant(t, ce));
+            assert_ok(lode_tape_status(t));
+            bool skips = lode_at(c[0].weights->value, 2) == 1;
+            assert_ok(lode_backward(t, loss, 1));
+            assert_true((alpha->grad == NULL) == skips);
+            assert_non_null(lode_strategy_parameter(f.strategy, 1)->grad);
+            double before = lode_at(alpha->value, 0);
+            assert_ok(lode_strategy_after_step(f.strategy, &step, 0));
+            assert_near(lode_at(alpha->value, 0), before, 1e-6);
+            held += skips;
+            learned += !skips;
+        }
+        assert_true(held > 4 && learned > 10);
+        lode_tensor_release(ce);
+        lode_tape_destroy(t);
+        fixture_close(&f);
+        lode_cost_close(cost);
+        fixture_close(&g);
+    }
+}
+
+/* Expected costs are weighted by q of the two drawn options: dE/dalpha_i = q_i (F_i - E). */
+static void the_price_is_that_of_the_pair(void **state) {
+    fixture f, g;
+    lode_tape *t = NULL;
+    lode_tensor *ce = NULL;
+    lode_cost *cost = NULL;
+    double price[3];
+    (void)state;
+    fixture_open(&g, "{epochs: 4}", "{}", NULL, NULL, 0);
+    assert_ok(lode_cost_open("macs", g.net, 1, &cost));
+    for (int k = 0; k < 3; k++) {
+        lode_arch a = {2, {(uint8_t)k, 0}};
+        assert_ok(lode_cost_hard(cost, &a, &price[k]));
+    }
+    fixture_open(&f, "{epochs: 4, strategy: binary_gates}", "{loss: additive, a: 0.001}", NULL,
+                 &cost, 1);
+    set_alpha(&f, 0.3, -0.2, 0.5);
+    lode_parameter *alpha = lode_strategy_parameter(f.strategy, 0);
+    assert_ok(lode_tape_create(LODE_TRAIN, f.setup.runner, &t));
+    assert_ok(lode_tensor_zeros(NULL, LODE_F32, &LODE_SCALAR, LODE_CONTIGUOUS, &ce));
+    for (int64_t i = 0; i < 10; i++) {
+        lode_choice c[2];
+        lode_step step = {.turn = LODE_TURN_ARCH, .seed = 3, .step = i, .n_passes = 1};
+        double q[3], sum = 0, mean = 0;
+        lode_tape_reset(t);
+        lode_parameter_clear_grad(alpha);
+        assert_ok(lode_strategy_choose(f.strategy, t, &step, c));
+        lode_var *loss = lode_strategy_loss(f.strategy, t, &step, NULL, lode_tape_constant(t, ce));
+        assert_ok(lode_backward(t, loss, 1));
+        for (int k = 0; k < 3; k++)
+            sum += q[k] = c[0].active >> k & 1 ? exp(lode_at(alpha->value, k)) : 0;
+        for (int k = 0; k < 3; k++) mean += (q[k] /= sum) * price[k];
+        for (int k = 0; k < 3; k++)
+            assert_near(lode_at(alpha->grad, k), 0.001 * q[k] * (price[k] - mean), 1e-4);
+    }
+    lode_tensor_release(ce);
+    lode_tape_destroy(t);
+    fixture_close(&f);
+    lode_cost_close(cost);
+    fixture_close(&g);
+}
+
+/* The held-out split is judged by plain cross entropy, whatever the weights' loss is smoothed by.
+ */
+static void held_out_loss_is_plain(void **state) {
+    uint64_t bits[2];
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        fixture f;
+        lode_trainer *t = NULL;
+        bool finished = false;
+        bits[i] = 0;
+        fixture_open(&f,
+                     i == 0 ? "{epochs: 1, strategy: binary_gates, lr: 0, weight_decay: 0}"
+                            : "{epochs: 1, strategy: binary_gates, lr: 0, weight_decay: 0, "
+                              "label_smoothing: 0.5}",
+                     "{warmup: 0, every: 1, lr: 0.1}", NULL, NULL, 0);
+        assert_ok(lode_trainer_create(&f.setup, &t));
+        assert_ok(lode_trainer_run_steps(t, 6, &finished));
+        for (int d = 0; d < 2; d++) {
+            const lode_tensor *v = lode_strategy_parameter(f.strategy, d)->value;
+            bits[i] = lode_hash_bytes(v->data, lode_tensor_bytes(v), bits[i]);
+        }
+        assert_true(lode_strategy_entropy(f.strategy) < 1);
+        lode_trainer_destroy(t);
+        fixture_close(&f);
+    }
+    assert_true(bits[0] == bits[1]);
+}
+
 static void a_heavy_price_closes_the_gates(void **state) {
     fixture f, g;
     lode_train_result r;
@@ -263,6 +382,9 @@ int main(void) {
         cmocka_unit_test(gates_learn_by_the_formula),
         cmocka_unit_test(the_shift_keeps_the_other_probabilities),
         cmocka_unit_test(two_paths_leave_the_rest_alone),
+        cmocka_unit_test(held_decisions_stay),
+        cmocka_unit_test(the_price_is_that_of_the_pair),
+        cmocka_unit_test(held_out_loss_is_plain),
         cmocka_unit_test(a_heavy_price_closes_the_gates),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

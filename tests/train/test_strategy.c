@@ -269,6 +269,84 @@ static void the_cost_pulls_by_its_formula(void **state) {
     fixture_close(&g);
 }
 
+/* Two costs at once, each with its own form and factor: the second joins what the first has made.
+ */
+static void costs_join_one_after_another(void **state) {
+    static const char arch[] = "{noise: none, tau: 1, temperature: constant, loss: [add_linear, "
+                               "fbnet], a: [0.3, 0.2], b: [1, 0.6], target: [5e4]}";
+    fixture f, g;
+    lode_cost *cost[2] = {NULL, NULL};
+    double mean[2] = {0, 0}, price[3][2];
+    (void)state;
+    fixture_open(&g, "{epochs: 4}", "{}", NULL, NULL, 0);
+    assert_ok(lode_cost_open("macs", g.net, 1, &cost[0]));
+    assert_ok(lode_cost_open("params", g.net, 1, &cost[1]));
+    fixture_open(&f, "{epochs: 4}", arch, NULL, cost, 2);
+    for (int k = 0; k < 3; k++)
+        for (int i = 0; i < 2; i++) {
+            double half = 0; /* the other decision is a coin */
+            price[k][i] = 0;
+            for (int j = 0; j < 2; j++) {
+                lode_arch a = {2, {(uint8_t)k, (uint8_t)j}};
+                assert_ok(lode_cost_hard(cost[i], &a, &half));
+                price[k][i] += half / 2;
+            }
+            mean[i] += price[k][i] / 3;
+        }
+    double inner = 2 + 0.3 * (mean[0] / 5e4 - 1), outer = 0.2 * pow(log(mean[1]), 0.6);
+    lode_tensor *ce = NULL;
+    lode_tape *t = NULL;
+    lode_choice choice[2];
+    lode_step step = {.turn = LODE_TURN_ARCH, .n_epochs = 4, .n_passes = 1, .batch = 2};
+    assert_ok(lode_tape_create(LODE_TRAIN, f.setup.runner, &t));
+    assert_ok(lode_tensor_zeros(NULL, LODE_F32, &LODE_SCALAR, LODE_CONTIGUOUS, &ce));
+    lode_put(ce, 0, 2);
+    assert_ok(lode_strategy_choose(f.strategy, t, &step, choice));
+    lode_var *loss = lode_strategy_loss(f.strategy, t, &step, NULL, lode_tape_constant(t, ce));
+    assert_ok(lode_tape_status(t));
+    assert_near(lode_at(loss->value, 0), inner * outer, 1e-5);
+    assert_ok(lode_backward(t, loss, 1));
+    double on_params = inner * 0.2 * 0.6 * pow(log(mean[1]), -0.4) / mean[1];
+    for (int k = 0; k < 3; k++)
+        assert_near(
+            lode_at(lode_strategy_parameter(f.strategy, 0)->grad, k),
+            (outer * 0.3 / 5e4 * (price[k][0] - mean[0]) + on_params * (price[k][1] - mean[1])) / 3,
+            1e-5);
+    lode_tensor_release(ce);
+    lode_tape_destroy(t);
+    fixture_close(&f);
+    for (int i = 0; i < 2; i++) lode_cost_close(cost[i]);
+    fixture_close(&g);
+}
+
+/* A hundredth of a unit has no useful logarithm: said when the strategy is made, with the way out.
+ */
+static lode_status small_op_cost(void *self, const lode_trace_call *call, double *out) {
+    (void)self, (void)call;
+    *out = 1e-3;
+    return LODE_OK;
+}
+static const char *small_unit(const void *self) { return (void)self, "s"; }
+
+static void logarithms_below_one_are_refused_at_once(void **state) {
+    static const lode_cost_model model = {
+        .name = "small", .about = "seconds", .unit = small_unit, .op_cost = small_op_cost};
+    fixture g;
+    lode_cost *cost = NULL;
+    lode_strategy *s = NULL;
+    const lode_strategy_plugin *gumbel = NULL;
+    (void)state;
+    fixture_open(&g, "{epochs: 4}", "{}", NULL, NULL, 0);
+    assert_ok(lode_strategy_find("gumbel", &gumbel));
+    assert_ok(lode_cost_from_model(&model, NULL, g.net, 1, &cost));
+    lode_strategy_setup setup = {.net = g.net, .n_epochs = 4, .cost = &cost, .n_costs = 1};
+    assert_fails(lode_strategy_create(gumbel, &setup, &s), LODE_ERR_NUMERIC, "smaller unit");
+    assert_non_null(strstr(lode_last_error(), "cost small (s)"));
+    assert_null(s);
+    lode_cost_close(cost);
+    fixture_close(&g);
+}
+
 /* A heavy price on MACs ends in the cheapest architecture; metrics tell the expected cost. */
 static void a_heavy_price_finds_the_cheapest(void **state) {
     char *dir = test_temp_dir(), *path = lode_path_join(dir, "m.jsonl");
@@ -366,6 +444,8 @@ int main(void) {
         cmocka_unit_test(samples_decide_what_runs),
         cmocka_unit_test(draws_follow_the_probabilities),
         cmocka_unit_test(the_cost_pulls_by_its_formula),
+        cmocka_unit_test(costs_join_one_after_another),
+        cmocka_unit_test(logarithms_below_one_are_refused_at_once),
         cmocka_unit_test(a_heavy_price_finds_the_cheapest),
         cmocka_unit_test(ends_in_architectures),
         cmocka_unit_test(bad_setups_are_refused),

@@ -1,7 +1,7 @@
 /* labels: unit, property. The loop learns, stops, resumes bit by bit, logs, and explains failure.
  */
 #include "core/parallel.h"
-#include "train_fixture.h"
+#include "pieces.h"
 
 #include <math.h>
 
@@ -55,50 +55,6 @@ static void the_last_step_is_on_record(void **state) {
 }
 
 /* ---- resuming ---- */
-typedef struct stopper {
-    int64_t left;
-} stopper;
-
-static bool stopper_asks(void *self) {
-    stopper *s = self;
-    return s->left-- <= 0;
-}
-
-/* Trains to the end; after every `stop_every` moves the process "ends" and another begins. Returns
-   the hash, and the metrics (lode_free). */
-static uint64_t run_in_pieces(const char *train, const char *arch, const char *fixed,
-                              int64_t stop_every, int threads, char **metrics) {
-    char *dir = test_temp_dir(), *lines = lode_path_join(dir, "metrics.jsonl");
-    char *checkpoints = lode_path_join(dir, "checkpoint");
-    lode_status status = LODE_ERR_STOPPED;
-    uint64_t hash = 0;
-    lode_set_threads(threads);
-    for (int64_t run = 0; status == LODE_ERR_STOPPED; run++) {
-        fixture f;
-        lode_train_result r;
-        stopper stop = {stop_every};
-        lode_progress progress = {&stop, NULL, stop_every > 0 ? stopper_asks : NULL};
-        fixture_open(&f, train, arch, fixed, NULL, 0);
-        f.setup.metrics_path = lines;
-        f.setup.checkpoint_directory = checkpoints;
-        f.setup.resume = true;
-        f.setup.progress = &progress;
-        f.setup.workers = (int)(run % 2);
-        status = lode_train(&f.setup, &r);
-        if (status != LODE_ERR_STOPPED) assert_ok(status);
-        hash = fixture_hash(&f);
-        fixture_close(&f);
-        assert_true(run < 200);
-    }
-    *metrics = fixture_metrics(lines);
-    lode_set_threads(0);
-    lode_free(lines);
-    lode_free(checkpoints);
-    test_remove_tree(dir);
-    lode_free(dir);
-    return hash;
-}
-
 /* A run stopped at every k-th move equals the one that never stopped, in weights and in metrics. */
 static void stopped_equals_never_stopped(void **state) {
     static const struct {
@@ -116,10 +72,11 @@ static void stopped_equals_never_stopped(void **state) {
     (void)state;
     for (size_t i = 0; i < sizeof runs / sizeof *runs; i++) {
         char *want = NULL, *seen = NULL;
-        uint64_t hash = run_in_pieces(runs[i].train, runs[i].arch, runs[i].fixed, 0, 1, &want);
+        uint64_t hash =
+            run_in_pieces(runs[i].train, runs[i].arch, runs[i].fixed, NULL, 0, 1, &want);
         for (int64_t every = i == 2 ? 1 : 4; every <= 7; every += 3) {
-            assert_true(hash == run_in_pieces(runs[i].train, runs[i].arch, runs[i].fixed, every,
-                                              2 - (int)(every % 2), &seen));
+            assert_true(hash == run_in_pieces(runs[i].train, runs[i].arch, runs[i].fixed, NULL,
+                                              every, 2 - (int)(every % 2), &seen));
             assert_string_equal(want, seen);
             lode_free(seen);
         }

@@ -44,9 +44,9 @@ typedef struct fixture {
 } fixture;
 
 /* train: rows of section "train" as a YAML flow map, arch: of "arch"; fixed: text of an
-   architecture, or NULL for the supernet. */
-static inline void fixture_open(fixture *f, const char *train, const char *arch, const char *fixed,
-                                lode_cost *const *cost, int n_costs) {
+   architecture, or NULL for the supernet. want: costs, limits and part of the strategy's setup. */
+static inline void fixture_open_for(fixture *f, const char *train, const char *arch,
+                                    const char *fixed, const lode_strategy_setup *want) {
     memset(f, 0, sizeof *f);
     char *text = lode_format("%strain: %s\narch: %s\n", fixture_data, train, arch);
     assert_non_null(text);
@@ -68,11 +68,10 @@ static inline void fixture_open(fixture *f, const char *train, const char *arch,
     assert_ok(lode_strategy_options_read(f->config, f->plugin, &f->strategy_options));
     if (f->plugin->options == NULL) lode_config_node(f->config, "arch");
     assert_ok(lode_config_finish(f->config));
-    const lode_strategy_setup s = {.net = f->net,
-                                   .cost = cost,
-                                   .n_costs = n_costs,
-                                   .n_epochs = f->options.epochs,
-                                   .options = f->strategy_options};
+    lode_strategy_setup s = *want;
+    s.net = f->net;
+    s.n_epochs = f->options.epochs;
+    s.options = f->strategy_options;
     assert_ok(lode_strategy_create(f->plugin, &s, &f->strategy));
     f->setup = (lode_train_setup){.phase = fixed != NULL ? "train" : "supernet",
                                   .net = f->net,
@@ -83,6 +82,12 @@ static inline void fixture_open(fixture *f, const char *train, const char *arch,
                                   .runner = lode_dispatch_runner(f->dispatch),
                                   .options = &f->options,
                                   .seed = 5};
+}
+
+static inline void fixture_open(fixture *f, const char *train, const char *arch, const char *fixed,
+                                lode_cost *const *cost, int n_costs) {
+    const lode_strategy_setup want = {.cost = cost, .n_costs = n_costs};
+    fixture_open_for(f, train, arch, fixed, &want);
 }
 
 static inline void fixture_close(fixture *f) {
