@@ -59,6 +59,12 @@ LODE_API lode_status lode_cost_expected_value(lode_cost *c, const double *const 
 LODE_API lode_status lode_cost_range(lode_cost *c, double *min, double *max, lode_arch *min_arch,
                                      lode_arch *max_arch, bool *exact);
 
+/* Is a hard cost the sum of one price per decision? Then hard(arch) = *base + the prices of its
+   options, up to rounding: price[n_decisions][options]. False when some part of the network reads
+   two decisions, or the cost is no sum over operators. */
+LODE_API bool lode_cost_separate(const lode_cost *c, double *base,
+                                 double (*price)[LODE_MAX_OPTIONS]);
+
 /* "latency_ms<=5": a hard limit. */
 typedef struct lode_target {
     char name[64];

@@ -149,6 +149,14 @@ LODE_API lode_status lode_strategy_sample(const lode_strategy *s, lode_rng *rng,
 /* The most probable option of each decision (first of equals); where the space forbids that, the
    most probable of 1000 valid samples. */
 LODE_API lode_status lode_strategy_best(const lode_strategy *s, lode_arch *out);
+/* The most probable architecture whose hard costs lie in all limits: least <= cost <= most. Where
+   all costs are sums over decisions (lode_cost_separate) by branch and bound, a multiple-choice
+   knapsack over ln p, and *exact (may be NULL) tells that nothing better exists; else, or when the
+   space's constraints make that endless, by repair and local search from many starts. `least` gives
+   way when nothing lies between the two. LODE_ERR_INFEASIBLE: nothing was found below `most`.
+   (HardCoRe-NAS, Nayman et al. 2021, solves the same for expected costs.) */
+LODE_API lode_status lode_strategy_best_under(const lode_strategy *s, const lode_limit *limit,
+                                              int n, lode_arch *out, bool *exact);
 /* Mean over decisions of -sum p ln p / ln K: 1 undecided, 0 decided. */
 LODE_API double lode_strategy_entropy(const lode_strategy *s);
 /* {decision: {option: p}}; json_decref. */
