@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { ALPHA_AFTER, ALPHA_ALTERNATE };
+enum { ALPHA_AFTER, ALPHA_ALTERNATE, ALPHA_BEFORE };
 enum { ALPHA_SEEK_NONE, ALPHA_SEEK_LIMIT, ALPHA_SEEK_EQUAL };
 
 /* The i-th of a list whose last element stands for all that follow. */
@@ -39,7 +39,7 @@ static lode_status alpha_read_costs(lode_alpha *a) {
     return LODE_OK;
 }
 
-static lode_status alpha_make_logits(lode_alpha *a, lode_dtype dtype) {
+static lode_status alpha_make_logits(lode_alpha *a, lode_dtype dtype, uint64_t seed) {
     a->p = LODE_NEW_ARRAY(lode_parameter *, a->n);
     if (a->p == NULL) return LODE_ERR_NO_MEMORY;
     for (int d = 0; d < a->n; d++) {
@@ -50,7 +50,8 @@ static lode_status alpha_make_logits(lode_alpha *a, lode_dtype dtype) {
                                                    &LODE_SHAPE1(decision->n_options), &a->p[d]);
         lode_free(name);
         LODE_TRY(status);
-        LODE_TRY(lode_tensor_fill(a->p[d]->value, 0));
+        lode_rng rng = lode_rng_stream(seed, LODE_RNG_INIT, lode_hash_text(a->p[d]->name));
+        LODE_TRY(lode_tensor_fill_normal(a->p[d]->value, &rng, 0, a->options.init));
     }
     return LODE_OK;
 }
@@ -98,7 +99,7 @@ lode_status lode_alpha_init_drawn(lode_alpha *a, const lode_alpha_options *optio
                          "parameters would never be trained",
                          (long long)options->warmup, (long long)setup->n_epochs);
     LODE_TRY(alpha_read_limits(a, setup));
-    return alpha_make_logits(a, lode_supernet_dtype(setup->net));
+    return alpha_make_logits(a, lode_supernet_dtype(setup->net), lode_supernet_seed(setup->net));
 }
 
 lode_status lode_alpha_init(lode_alpha *a, const lode_alpha_options *options,
@@ -125,6 +126,7 @@ void lode_alpha_plan(const lode_alpha *a, int64_t epoch, lode_epoch_plan *out) {
     out->arch_only = a->part == LODE_SEARCH_ARCH;
     out->arch_after = out->arch_only || (trains && a->options.turns == ALPHA_AFTER);
     out->arch_every = !out->arch_after && trains ? a->options.every : 0;
+    out->arch_first = a->options.turns == ALPHA_BEFORE;
 }
 
 /* ---- seeking ---- */

@@ -1,10 +1,11 @@
 /* alpha_internal.h: architecture parameters, the part that strategies share: logits for every
    decision, their optimizer, the turns in which they are trained, and the costs in their loss.
 
-   A decision with K options has logits alpha [K], all 0 at first; its probabilities are
-   softmax(alpha). The turn of the architecture minimizes cross entropy joined with the expected
-   costs (loss.h) on the split "arch". A strategy embeds lode_alpha and its options, and puts
-   LODE_ALPHA_ROWS into its option table. Its after_step, save, load and report call lode_alpha's.
+   A decision with K options has logits alpha [K], all 0 at first or drawn (LODE_ALPHA_INIT_ROW);
+   its probabilities are softmax(alpha). The turn of the architecture minimizes cross entropy joined
+   with the expected costs (loss.h) on the split "arch". A strategy embeds lode_alpha and its
+   options, and puts LODE_ALPHA_ROWS into its option table. Its after_step, save, load and report
+   call lode_alpha's.
 
    Seeking (arch.seek). Each limit C <= T of the setup gets a multiplier m that is learned beside
    the logits (methods D8, augmented Lagrangian). With g = E[C] / T - 1, E over softmax(alpha),
@@ -27,7 +28,8 @@ enum { LODE_ALPHA_MAX_COSTS = 8 };
 typedef struct lode_alpha_options {
     const char *optimizer;
     double lr, weight_decay, beta1, beta2;
-    int turns; /* after | alternate */
+    double init; /* deviation of the first logits */
+    int turns;   /* after | alternate | before */
     int64_t every, warmup;
     int seek; /* none | limit | equal */
     double seek_rate, seek_damping;
@@ -42,17 +44,17 @@ typedef struct lode_alpha_options {
     { name, kind, offsetof(type, m) + offsetof(lode_alpha_options, field), def, min, max, words, help }
 /* All of them, or in parts: the optimizer and the turns; seeking; the form of the costs in the loss. */
 #define LODE_ALPHA_ROWS(type, m, lr_, decay_, beta1_, turns_, every_)                              \
-    LODE_ALPHA_TURN_ROWS(type, m, lr_, decay_, beta1_, turns_, every_),                            \
+    LODE_ALPHA_TURN_ROWS(type, m, lr_, decay_, beta1_, turns_, every_, "1"),                       \
     LODE_ALPHA_SEEK_ROWS(type, m), LODE_ALPHA_LOSS_ROWS(type, m)
-#define LODE_ALPHA_TURN_ROWS(type, m, lr_, decay_, beta1_, turns_, every_)                         \
+#define LODE_ALPHA_TURN_ROWS(type, m, lr_, decay_, beta1_, turns_, every_, warmup_)                \
     LODE_ALPHA_ROW(type, m, "optimizer", LODE_OPT_STRING, optimizer, "adam", 0, 0, NULL, "optimizer of the architecture parameters"), \
     LODE_ALPHA_ROW(type, m, "lr", LODE_OPT_F64, lr, lr_, 0, 100, NULL, "its learning rate, constant"), \
     LODE_ALPHA_ROW(type, m, "weight_decay", LODE_OPT_F64, weight_decay, decay_, 0, 1, NULL, "its weight decay"), \
     LODE_ALPHA_ROW(type, m, "beta1", LODE_OPT_F64, beta1, beta1_, 0, 0.999999, NULL, "adam: decay of the first moment"), \
     LODE_ALPHA_ROW(type, m, "beta2", LODE_OPT_F64, beta2, "0.999", 0, 0.999999, NULL, "adam: decay of the second moment"), \
-    LODE_ALPHA_ROW(type, m, "turns", LODE_OPT_ENUM, turns, turns_, 0, 0, "after|alternate", "architecture steps after each epoch of the weights, or in between"), \
-    LODE_ALPHA_ROW(type, m, "every", LODE_OPT_INT, every, every_, 1, 1000000, "steps", "turns alternate: weight steps per architecture step"), \
-    LODE_ALPHA_ROW(type, m, "warmup", LODE_OPT_INT, warmup, "1", 0, 1000000, "epochs", "epochs with frozen architecture parameters")
+    LODE_ALPHA_ROW(type, m, "turns", LODE_OPT_ENUM, turns, turns_, 0, 0, "after|alternate|before", "architecture steps after each epoch of the weights, in between, or in between and before the weights'"), \
+    LODE_ALPHA_ROW(type, m, "every", LODE_OPT_INT, every, every_, 1, 1000000, "steps", "turns alternate, before: weight steps per architecture step"), \
+    LODE_ALPHA_ROW(type, m, "warmup", LODE_OPT_INT, warmup, warmup_, 0, 1000000, "epochs", "epochs with frozen architecture parameters")
 #define LODE_ALPHA_SEEK_ROWS(type, m)                                                              \
     LODE_ALPHA_ROW(type, m, "seek", LODE_OPT_ENUM, seek, "none", 0, 0, "none|limit|equal", "steer the probabilities to search.targets by a learned multiplier: at most the limit, or just to it"), \
     LODE_ALPHA_ROW(type, m, "seek_rate", LODE_OPT_F64, seek_rate, "0.02", 0, 1e6, NULL, "seek: step of the multiplier per relative excess of the expected cost"), \
@@ -62,6 +64,8 @@ typedef struct lode_alpha_options {
     LODE_ALPHA_ROW(type, m, "a", LODE_OPT_F64_LIST, a, NULL, 0, 0, NULL, "factor of each cost in the loss; default 0.2"), \
     LODE_ALPHA_ROW(type, m, "b", LODE_OPT_F64_LIST, b, NULL, 0, 0, NULL, "exponent of each cost in the loss; default 0.6"), \
     LODE_ALPHA_ROW(type, m, "target", LODE_OPT_F64_LIST, target, NULL, 0, 0, "unit of the cost", "target of each cost in the loss, for add_linear, hinge, mul_log, power")
+#define LODE_ALPHA_INIT_ROW(type, m, def)                                                          \
+    LODE_ALPHA_ROW(type, m, "init", LODE_OPT_F64, init, def, 0, 100, NULL, "deviation of the normal numbers that the architecture parameters begin with")
 /* clang-format on */
 
 typedef struct lode_alpha {
@@ -110,4 +114,14 @@ double lode_alpha_pull(const lode_alpha *a, int i, double cost);
 lode_status lode_alpha_save(const lode_alpha *a, lode_state *s);
 lode_status lode_alpha_load(lode_alpha *a, lode_checkpoint *c);
 void lode_alpha_optimizer(const lode_alpha *a, lode_optimizer_options *options, double *lr);
+
+/* Members of a plug-in whose struct begins with a lode_alpha. */
+int lode_alpha_own_n_parameters(const void *self);
+lode_parameter *lode_alpha_own_parameter(const void *self, int i);
+void lode_alpha_own_optimizer(const void *self, lode_optimizer_options *options, double *lr);
+void lode_alpha_own_probabilities(const void *self, int decision, double *p);
+lode_status lode_alpha_own_report(void *self, const lode_step *step, json_t *line);
+lode_status lode_alpha_own_after_step(void *self, const lode_step *step, double loss);
+lode_status lode_alpha_own_save(const void *self, lode_state *s);
+lode_status lode_alpha_own_load(void *self, lode_checkpoint *c);
 #endif

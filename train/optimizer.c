@@ -211,6 +211,24 @@ lode_status lode_optimizer_step(lode_optimizer *o, double lr, double *grad_norm)
     return LODE_OK;
 }
 
+lode_status lode_optimizer_unroll(lode_optimizer *o, double lr) {
+    if (o->plugin != &lode_optimizer_sgd || o->options.decoupled)
+        return LODE_FAIL(LODE_ERR_CONFIG,
+                         "a step of %s%s cannot be unrolled: use optimizer sgd, decoupled false",
+                         o->plugin->name, o->options.decoupled ? " with decoupled decay" : "");
+    for (int i = 0; i < o->n; i++) {
+        lode_parameter *p = o->slot[i].parameter;
+        const lode_tensor *moment = o->n_moments > 0 ? o->slot[i].moment[0] : NULL;
+        if (p->grad == NULL) continue;
+        LODE_TRY(optimizer_align_grad(p));
+        const lode_sgd_params now = {.lr = lr, .weight_decay = optimizer_decay(&o->options, p)};
+        const lode_sgd_params before = {.lr = lr * o->options.momentum};
+        LODE_TRY(lode_sgd_step(p->value, p->grad, NULL, &now));
+        if (moment != NULL) LODE_TRY(lode_sgd_step(p->value, moment, NULL, &before));
+    }
+    return LODE_OK;
+}
+
 /* ---- on disk ---- */
 lode_status lode_optimizer_save(const lode_optimizer *o, lode_state *s, const char *prefix) {
     double *count = LODE_NEW_ARRAY(double, o->n);

@@ -67,6 +67,11 @@ LODE_API void lode_optimizer_destroy(lode_optimizer *o);
    parameter whose gradient is not finite, when the norm is worked out. */
 LODE_API lode_status lode_optimizer_step(lode_optimizer *o, double lr, double *grad_norm);
 LODE_API void lode_optimizer_clear_grads(lode_optimizer *o);
+/* Values take a step of plain SGD with momentum, w - lr (momentum m + grad + decay w), that leaves
+   no trace: it is not clipped, and moments and counts stay (the unrolled step of DARTS, Liu et al.
+   2019). Parameters without a gradient stay. LODE_ERR_CONFIG unless the optimizer is sgd with
+   coupled decay. */
+LODE_API lode_status lode_optimizer_unroll(lode_optimizer *o, double lr);
 /* Tensors of moments per parameter; bytes of all there are now. */
 LODE_API int lode_optimizer_n_moments(const lode_optimizer *o);
 LODE_API int64_t lode_optimizer_state_bytes(const lode_optimizer *o);

@@ -10,7 +10,10 @@
        choose -> forward -> cross entropy -> loss -> backward (gradients of the passes add up)
    then the optimizer's step, then after_step. In a turn of the weights the strategy's parameters
    are frozen, in a turn of the architecture the network's are (lode_parameter.frozen), so each turn
-   pays for its own gradients only. */
+   pays for its own gradients only. Three things may be otherwise: both are trained in one step
+   (lode_epoch_plan.joint); the strategy works out the gradient of its parameters itself, with
+   forward and backward passes it borrows from the trainer (arch_gradient); the strategy updates its
+   parameters itself (update). */
 #ifndef LODE_TRAIN_STRATEGY_H
 #define LODE_TRAIN_STRATEGY_H
 #include "core/config.h"
@@ -30,6 +33,7 @@ typedef struct lode_step {
     uint64_t seed;
     int64_t step; /* counts the steps of both turns from 0: the index of random streams */
     int64_t epoch, n_epochs;
+    int64_t turn_step, n_turn_steps; /* steps of this turn before this one, and in the whole run */
     int pass, n_passes;
     int64_t batch;        /* samples in this batch, of this rank */
     int64_t first_sample; /* of this rank within the batch of all ranks */
@@ -43,6 +47,9 @@ typedef struct lode_epoch_plan {
     bool arch_after;    /* after the weights' epoch, one epoch of architecture steps */
     bool arch_only;     /* no weight steps: the network stays as it is */
     int64_t arch_every; /* an architecture step after every so many weight steps; 0: none */
+    bool arch_first;    /* with arch_every: before these weight steps, not after them */
+    bool joint;         /* the weights' steps train the strategy's parameters too */
+    bool arch_weights;  /* architecture steps take gradients of the weights: more memory */
     double temperature; /* for the log; 0: none */
 } lode_epoch_plan;
 
@@ -59,6 +66,27 @@ typedef enum lode_search_part {
     LODE_SEARCH_WEIGHTS, /* weights, with the architecture parameters as they begin */
     LODE_SEARCH_ARCH     /* architecture parameters, on the weights as they are */
 } lode_search_part;
+/* Whose gradients a pass works out. */
+typedef enum lode_gradient_of {
+    LODE_GRADIENT_OF_WEIGHTS = 1,
+    LODE_GRADIENT_OF_ARCH = 2,
+    LODE_GRADIENT_OF_BOTH = 3
+} lode_gradient_of;
+
+/* What a trainer lends: to arch_gradient within a step, and to measures between steps
+   (lode_trainer_tools). */
+typedef struct lode_step_tools {
+    void *self;
+    lode_optimizer *weights; /* of the network: lode_optimizer_unroll */
+    double lr;               /* of the next step of the weights */
+    /* Forward and backward at the values of now, through all passes of a step: the loss of turn
+       `on` on the batch that its next step trains with ("train" or "arch"). Gradients of the
+       network and of the strategy are cleared first; those asked for are left in the parameters,
+       summed over ranks. Norms use the batch's statistics, and running statistics stay. Called
+       again it sees the same batch and the same draws. loss (may be NULL): this rank's.
+       LODE_ERR_CONFIG: on LODE_TURN_ARCH, and the strategy plans no such turns. */
+    lode_status (*gradient)(void *self, lode_turn on, lode_gradient_of of, double *loss);
+} lode_step_tools;
 
 /* What a strategy is made from. Everything is borrowed and must outlive it. */
 typedef struct lode_strategy_setup {
@@ -91,6 +119,14 @@ typedef struct lode_strategy_plugin {
                       lode_var *cross_entropy);
     /* `loss`: of the last pass. After the optimizer. [nothing] */
     lode_status (*after_step)(void *self, const lode_step *step, double loss);
+
+    /* The gradient of an architecture step, left in the strategy's parameters; `loss`: for the log.
+       The network's values must be what they were, its gradients may be anything. [the passes
+       above, on the batch of split "arch"] */
+    lode_status (*arch_gradient)(void *self, const lode_step *step, const lode_step_tools *tools,
+                                 double *loss);
+    /* Moves the strategy's parameters by their gradients. [the optimizer's step] */
+    lode_status (*update)(void *self, const lode_step *step);
 
     /* Architecture parameters (borrowed), and how they are optimized; lr stays constant. [none] */
     int (*n_parameters)(const void *self);

@@ -50,7 +50,7 @@ typedef struct reinforce_options {
     { name, type, offsetof(reinforce_options, field), def, min, max, words, help }
 /* clang-format off */
 static const lode_option reinforce_rows[] = {
-    LODE_ALPHA_TURN_ROWS(reinforce_options, alpha, "0.001", "0", "0", "alternate", "5"),
+    LODE_ALPHA_TURN_ROWS(reinforce_options, alpha, "0.001", "0", "0", "alternate", "5", "1"),
     LODE_ALPHA_SEEK_ROWS(reinforce_options, alpha),
     ROW("samples", LODE_OPT_INT, samples, "10", 1, 1000, "networks", "drawn in an architecture step, all judged on its batch"),
     ROW("reward", LODE_OPT_ENUM, reward, "product", 0, 0, "accuracy|product|penalty|additive|absolute", "acc; acc (T/C)^w; acc min(1,T/C)^w; acc - w (C/T - 1); acc - w |C/T - 1|"),

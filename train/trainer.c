@@ -55,6 +55,19 @@ static lode_status trainer_open_data(lode_trainer *t) {
     return LODE_OK;
 }
 
+/* Architecture steps that are due when `weights` steps of the epoch are done. */
+static int64_t trainer_arch_due(const lode_trainer *t, const lode_epoch_plan *plan,
+                                int64_t weights) {
+    int64_t every = plan->arch_every;
+    if (every <= 0) return 0;
+    bool early = plan->arch_first && weights < t->n_train;
+    return early ? weights / every + 1 : (weights + (plan->arch_first ? every - 1 : 0)) / every;
+}
+
+int64_t trainer_arch_steps(const lode_trainer *t, const lode_epoch_plan *plan) {
+    return trainer_arch_due(t, plan, t->n_train) + (plan->arch_after ? t->n_arch : 0);
+}
+
 static lode_status trainer_make_schedule(lode_trainer *t) {
     const lode_train_options *o = &t->options;
     double n = (double)t->n_train;
@@ -69,9 +82,9 @@ static lode_status trainer_make_schedule(lode_trainer *t) {
     for (int64_t e = 0; e < o->epochs; e++) {
         lode_epoch_plan plan = lode_strategy_plan(t->strategy, e);
         if (plan.arch_only) t->total_steps -= t->n_train;
-        if (plan.arch_every > 0) t->total_steps += t->n_train / plan.arch_every;
-        if (plan.arch_after) t->total_steps += t->n_arch;
+        t->arch_steps += trainer_arch_steps(t, &plan);
     }
+    t->total_steps += t->arch_steps;
     return lode_schedule_check(&t->schedule);
 }
 
@@ -131,7 +144,8 @@ lode_status lode_trainer_create(const lode_train_setup *setup, lode_trainer **ou
     t->setup = *setup;
     t->options = *setup->options;
     t->comm = setup->comm != NULL ? setup->comm : lode_comm_single();
-    t->frozen_for = -1;
+    t->trains = -1;
+    t->held_at[0] = t->held_at[1] = -1;
     lode_status status = trainer_init(t);
     if (status == LODE_OK)
         *out = t;
@@ -248,9 +262,9 @@ trainer_move trainer_next(const lode_trainer *t) {
     if ((int64_t)t->at.epoch == t->options.epochs) return MOVE_FINISH;
     lode_epoch_plan plan = lode_strategy_plan(t->strategy, (int64_t)t->at.epoch);
     int64_t weights = (int64_t)t->at.weight_batch, arch = (int64_t)t->at.arch_batch;
-    if (plan.arch_every > 0 && arch < weights / plan.arch_every) return MOVE_ARCH;
+    if (arch < trainer_arch_due(t, &plan, weights)) return MOVE_ARCH;
     if (weights < t->n_train && !plan.arch_only) return MOVE_WEIGHTS;
-    return plan.arch_after && arch < t->n_arch ? MOVE_ARCH : MOVE_END_EPOCH;
+    return arch < trainer_arch_steps(t, &plan) ? MOVE_ARCH : MOVE_END_EPOCH;
 }
 
 static lode_status trainer_finish(lode_trainer *t) {

@@ -112,6 +112,9 @@ LODE_API lode_status lode_trainer_save(lode_trainer *t);      /* a checkpoint no
 LODE_API int64_t lode_trainer_n_steps(const lode_trainer *t); /* done so far, both turns */
 LODE_API int64_t lode_trainer_total_steps(const lode_trainer *t);
 LODE_API lode_strategy *lode_trainer_strategy(lode_trainer *t);
+/* Gradients at the present place, between two steps; they leave no trace in the training. Valid
+   until the next step; `self` is the trainer. */
+LODE_API lode_step_tools lode_trainer_tools(lode_trainer *t);
 /* With `ema`: the averaged weights become the network's (call once, after run). */
 LODE_API lode_status lode_trainer_use_average(lode_trainer *t);
 

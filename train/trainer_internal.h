@@ -1,7 +1,8 @@
 /* trainer_internal.h: the trainer's parts: where it is (position), what it needs (the rest).
 
-   trainer.c walks, trainer_step.c does one step, trainer_state.c brings the position and the
-   tensors to disk and back, trainer_metrics.c writes lines, trainer_options.c holds the rows. */
+   trainer.c walks, trainer_step.c does one step, trainer_passes.c is the passes and gradients in
+   it, trainer_state.c brings the position and the tensors to disk and back, trainer_metrics.c
+   writes lines, trainer_options.c holds the rows. */
 #ifndef LODE_TRAIN_TRAINER_INTERNAL_H
 #define LODE_TRAIN_TRAINER_INTERNAL_H
 #include "train/trainer.h"
@@ -38,30 +39,46 @@ struct lode_trainer {
     int64_t batch, eval_batch;                      /* per rank */
     lode_schedule schedule;
     lode_dtype dtype;
-    int64_t total_steps;
+    int64_t total_steps, arch_steps; /* of both turns, of the architecture's */
 
     trainer_position at;
-    int frozen_for; /* the turn whose opposite is frozen now; -1: not set yet */
+    int trains;   /* lode_gradient_of: whose parameters are not frozen now; -1: not set yet */
+    bool probing; /* gradients for somebody to look at: running statistics stay */
     bool finished;
+    lode_batch held[2]; /* by turn: the loader's batch, until its next one is asked for */
+    int64_t held_at[2]; /* which one it is, counted over the epochs; -1: none */
 
     double started, last_save, line_started; /* seconds of the clock */
     double line_images;                      /* since line_started */
     double run_images, run_seconds;          /* of weight steps in this run */
     lode_step_record last;
+    double correct;                      /* of the last pass */
     uint64_t active[LODE_MAX_DECISIONS]; /* of the last pass */
 };
 
 /* trainer_step.c */
 lode_status trainer_step(lode_trainer *t, lode_turn turn);
+
+/* trainer_passes.c */
+lode_step trainer_describe_step(const lode_trainer *t, lode_turn turn);
+double trainer_lr(const lode_trainer *t, lode_turn turn);
+/* Whose gradients a step of `turn` takes in this epoch. */
+lode_gradient_of trainer_trains(const lode_trainer *t, lode_turn turn);
+/* Only these parameters get gradients. */
+void trainer_freeze(lode_trainer *t, lode_gradient_of of);
+void trainer_clear_grads(lode_trainer *t);
+/* The batch of the turn's next step; the same one until that step is done. */
+lode_status trainer_next_batch(lode_trainer *t, lode_turn turn, lode_batch *batch);
 /* Forward of one pass on t->tape; the loss is left there. */
 lode_status trainer_forward(lode_trainer *t, const lode_step *step, const lode_batch *batch,
                             lode_var **logits, lode_var **loss);
-/* Only the half of the parameters that `turn` trains gets gradients. */
-void trainer_freeze(lode_trainer *t, lode_turn turn);
-lode_step trainer_describe_step(const lode_trainer *t, lode_turn turn);
-double trainer_lr(const lode_trainer *t, lode_turn turn);
+/* All passes of a step, forward and backward, then the sum over ranks of the gradients. sum: of the
+   losses, last: of the last pass. */
+lode_status trainer_passes(lode_trainer *t, lode_step *step, const lode_batch *batch,
+                           lode_gradient_of of, double *sum, double *last);
 
 /* trainer.c */
+int64_t trainer_arch_steps(const lode_trainer *t, const lode_epoch_plan *plan); /* of one epoch */
 lode_status trainer_eval_arch(lode_trainer *t, lode_arch *arch);
 lode_bn_mode trainer_eval_bn(const lode_trainer *t);
 typedef enum trainer_move { MOVE_WEIGHTS, MOVE_ARCH, MOVE_END_EPOCH, MOVE_FINISH } trainer_move;

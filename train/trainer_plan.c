@@ -39,14 +39,8 @@ typedef struct plan_run {
 } plan_run;
 
 /* ---- one step ---- */
-static void plan_clear(lode_trainer *t) {
-    lode_supernet_clear_grads(t->setup.net);
-    for (int i = 0; i < lode_strategy_n_parameters(t->strategy); i++)
-        lode_parameter_clear_grad(lode_strategy_parameter(t->strategy, i));
-}
-
 static void plan_begin(plan_run *p, lode_tape *tape) {
-    plan_clear(p->t);
+    trainer_clear_grads(p->t);
     lode_tape_plan_on(tape, p->device);
     lode_device_reset_peak(p->device);
 }
@@ -92,7 +86,7 @@ static lode_status plan_step(plan_run *p, lode_turn turn) {
     lode_step step = trainer_describe_step(t, turn);
     lode_var *logits = NULL, *loss = NULL;
     step.n_passes = lode_strategy_n_passes(t->strategy, &step);
-    trainer_freeze(t, turn);
+    trainer_freeze(t, trainer_trains(t, turn));
     plan_begin(p, p->tape);
     for (step.pass = 0; step.pass < step.n_passes; step.pass++) {
         LODE_TRY(trainer_forward(t, &step, &p->batch, &logits, &loss));
@@ -249,7 +243,7 @@ static lode_status plan_open(plan_run *p, lode_trainer *t, int64_t made_batch) {
 }
 
 static void plan_close(plan_run *p) {
-    plan_clear(p->t);
+    trainer_clear_grads(p->t);
     lode_tape_destroy(p->tape);
     lode_tensor_release(p->batch.x);
     lode_tensor_release(p->batch.labels);
@@ -288,7 +282,7 @@ lode_status trainer_plan_variant(lode_trainer *t, const trainer_variant *v, lode
     t->options.remat = was.remat;
     t->batch = was.batch;
     memcpy(t->active, active, sizeof active);
-    t->frozen_for = -1;
+    t->trains = -1;
     return status;
 }
 

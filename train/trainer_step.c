@@ -1,169 +1,57 @@
-/* trainer_step.c: one step of the weights or of the architecture parameters.
-
-   Every random number of a step is a function of (seed, step number), so the step can be done
-   again: that is how a loss that is not a number is traced to its layer. */
+/* trainer_step.c: one step of the weights or of the architecture parameters: gradients from the
+   passes (trainer_passes.c) or from the strategy, then whoever moves the parameters. */
 #include "core/platform.h"
 #include "train/trainer_internal.h"
 
-#include <math.h>
-#include <string.h>
-
-lode_step trainer_describe_step(const lode_trainer *t, lode_turn turn) {
-    return (lode_step){.turn = turn,
-                       .seed = t->setup.seed,
-                       .step = (int64_t)t->at.step,
-                       .epoch = (int64_t)t->at.epoch,
-                       .n_epochs = t->options.epochs,
-                       .n_passes = 1,
-                       .batch = t->batch,
-                       .first_sample = t->comm->rank * t->batch};
-}
-
-double trainer_lr(const lode_trainer *t, lode_turn turn) {
-    if (turn == LODE_TURN_ARCH) return t->arch_lr;
-    int64_t step = (int64_t)t->at.epoch * t->n_train + (int64_t)t->at.weight_batch;
-    return lode_schedule_at(&t->schedule, step);
-}
-
-void trainer_freeze(lode_trainer *t, lode_turn turn) {
-    if (t->frozen_for == (int)turn) return;
-    for (int i = 0; i < lode_supernet_n_parameters(t->setup.net); i++)
-        lode_supernet_parameter(t->setup.net, i)->frozen = turn == LODE_TURN_ARCH;
-    for (int i = 0; i < lode_strategy_n_parameters(t->strategy); i++)
-        lode_strategy_parameter(t->strategy, i)->frozen = turn == LODE_TURN_WEIGHTS;
-    t->frozen_for = (int)turn;
-}
-
-/* Dropout and the like: other masks in every pass and on every rank, the same when repeated. */
-static void trainer_seed_tape(lode_trainer *t, const lode_step *step) {
-    uint64_t index =
-        (uint64_t)step->step | (uint64_t)step->pass << 44 | (uint64_t)t->comm->rank << 52;
-    lode_tape_set_step(t->tape, step->seed, index);
-}
-
-lode_status trainer_forward(lode_trainer *t, const lode_step *step, const lode_batch *batch,
-                            lode_var **logits, lode_var **loss) {
-    lode_choice choice[LODE_MAX_DECISIONS];
-    bool weights = step->turn == LODE_TURN_WEIGHTS;
-    const lode_forward_options options = {
-        .bn = weights ? LODE_BN_TRAIN : LODE_BN_BATCH,
-        .drop_path =
-            weights ? t->options.drop_path * (double)step->epoch / (double)step->n_epochs : 0,
-        .remat = (lode_remat)t->options.remat,
-        .fuse = t->options.unfused ? LODE_FUSE_NEVER : LODE_FUSE_TRAIN};
-    memset(choice, 0, sizeof choice);
-    lode_tape_reset(t->tape);
-    trainer_seed_tape(t, step);
-    LODE_TRY(lode_strategy_choose(t->strategy, t->tape, step, choice));
-    int n = lode_space_n_decisions(lode_supernet_space(t->setup.net));
-    for (int d = 0; d < n; d++) t->active[d] = choice[d].active;
-    lode_var *x = lode_batch_input(t->tape, batch, t->dtype);
-    *logits = lode_supernet_forward(t->tape, t->setup.net, x, choice, &options);
-    lode_var *ce = lode_cross_entropy(t->tape, *logits, lode_tape_constant(t->tape, batch->labels),
-                                      weights ? t->options.label_smoothing : 0);
-    *loss = lode_strategy_loss(t->strategy, t->tape, step, *logits, ce);
-    return lode_tape_status(t->tape);
-}
-
-/* The loss is not a number: does the pass again, looking at every result on the way. */
-static lode_status trainer_explain(lode_trainer *t, const lode_step *step, const lode_batch *batch,
-                                   double loss) {
-    static const char *const hint = "lower lr, set clip (5 is usual) or give warmup epochs";
-    lode_var *logits = NULL, *var = NULL;
-    lode_tape_check_finite(t->tape, true);
-    lode_status status = trainer_forward(t, step, batch, &logits, &var);
-    lode_tape_check_finite(t->tape, false);
-    const char *where = status == LODE_ERR_NUMERIC ? lode_last_error() : "no layer alone";
-    return LODE_FAIL(LODE_ERR_NUMERIC,
-                     "the loss is %g at step %lld (epoch %lld, turn of the %s, lr %g). First seen: "
-                     "%s. What helps: %s",
-                     loss, (long long)step->step, (long long)step->epoch,
-                     lode_turn_name(step->turn), trainer_lr(t, step->turn), where, hint);
-}
-
-static lode_status trainer_blame(const lode_step *step) {
-    return lode_error_context("step %lld (epoch %lld, turn of the %s)", (long long)step->step,
-                              (long long)step->epoch, lode_turn_name(step->turn));
-}
-
-/* Adds the time since *begin to *sum, and begins anew. */
-static void trainer_lap(double *begin, double *sum) {
-    double now = lode_clock();
-    *sum += now - *begin;
-    *begin = now;
-}
-
-static lode_status trainer_pass(lode_trainer *t, const lode_step *step, const lode_batch *batch,
-                                double *value) {
-    lode_var *logits = NULL, *loss = NULL;
-    double begin = lode_clock();
-    if (trainer_forward(t, step, batch, &logits, &loss) != LODE_OK) return trainer_blame(step);
-    trainer_lap(&begin, &t->last.forward);
-    *value = lode_at(loss->value, 0);
-    if (!isfinite(*value)) return trainer_explain(t, step, batch, *value);
-    if (step->pass == step->n_passes - 1)
-        t->at.sums[step->turn].correct += (double)lode_count_correct(logits->value, batch->labels);
-    /* A drawn path of nothing but `none` depends on no architecture parameter. */
-    if (loss->requires_grad && lode_backward(t->tape, loss, 1.0 / t->comm->size) != LODE_OK)
-        return trainer_blame(step);
-    trainer_lap(&begin, &t->last.backward);
+/* The gradient of the step, left in the parameters. sum, last: see trainer_passes. */
+static lode_status trainer_take_gradient(lode_trainer *t, lode_step *step, const lode_batch *batch,
+                                         double *sum, double *last) {
+    const lode_strategy_plugin *plugin = lode_strategy_get_plugin(t->strategy);
+    if (step->turn == LODE_TURN_WEIGHTS || plugin->arch_gradient == NULL)
+        return trainer_passes(t, step, batch, trainer_trains(t, step->turn), sum, last);
+    const lode_step_tools tools = lode_trainer_tools(t);
+    LODE_TRY(plugin->arch_gradient(lode_strategy_self(t->strategy), step, &tools, last));
+    *sum = *last;
     return LODE_OK;
 }
 
-/* ---- gradients of all ranks ---- */
-static lode_status trainer_reduce_one(const lode_trainer *t, lode_parameter *p) {
-    return p->grad != NULL ? t->comm->all_reduce_sum(t->comm->self, p->grad) : LODE_OK;
+static lode_status trainer_move_parameters(lode_trainer *t, const lode_step *step) {
+    const lode_strategy_plugin *plugin = lode_strategy_get_plugin(t->strategy);
+    lode_gradient_of trains = trainer_trains(t, step->turn);
+    bool weights = step->turn == LODE_TURN_WEIGHTS,
+         arch = !weights || trains & LODE_GRADIENT_OF_ARCH;
+    if (weights) LODE_TRY(lode_optimizer_step(t->weights, trainer_lr(t, LODE_TURN_WEIGHTS), NULL));
+    if (arch && plugin->update != NULL)
+        LODE_TRY(plugin->update(lode_strategy_self(t->strategy), step));
+    else if (arch && t->arch != NULL)
+        LODE_TRY(lode_optimizer_step(t->arch, trainer_lr(t, LODE_TURN_ARCH), NULL));
+    trainer_clear_grads(t);
+    return weights && t->ema != NULL ? lode_ema_update(t->ema) : LODE_OK;
 }
 
-static lode_status trainer_reduce(lode_trainer *t, lode_turn turn) {
-    if (t->comm->size == 1) return LODE_OK;
-    if (turn == LODE_TURN_WEIGHTS)
-        for (int i = 0; i < lode_supernet_n_parameters(t->setup.net); i++)
-            LODE_TRY(trainer_reduce_one(t, lode_supernet_parameter(t->setup.net, i)));
-    else
-        for (int i = 0; i < lode_strategy_n_parameters(t->strategy); i++)
-            LODE_TRY(trainer_reduce_one(t, lode_strategy_parameter(t->strategy, i)));
-    return LODE_OK;
-}
-
-static lode_status trainer_next_batch(lode_trainer *t, lode_turn turn, lode_batch *batch) {
-    lode_loader *loader = turn == LODE_TURN_WEIGHTS ? t->train : t->arch_loader;
-    int64_t epoch = (int64_t)t->at.epoch, i = (int64_t)t->at.weight_batch;
-    if (turn == LODE_TURN_ARCH) {
-        epoch = (int64_t)t->at.arch_total / t->n_arch;
-        i = (int64_t)t->at.arch_total % t->n_arch;
-    }
-    LODE_TRY(lode_loader_seek(loader, epoch, i));
-    return lode_loader_next(loader, batch);
+static lode_status trainer_blame(const lode_step *step, lode_status status) {
+    if (status != LODE_OK)
+        lode_error_context("step %lld (epoch %lld, turn of the %s)", (long long)step->step,
+                           (long long)step->epoch, lode_turn_name(step->turn));
+    return status;
 }
 
 lode_status trainer_step(lode_trainer *t, lode_turn turn) {
     lode_batch batch;
     lode_step step = trainer_describe_step(t, turn);
-    lode_optimizer *optimizer = turn == LODE_TURN_WEIGHTS ? t->weights : t->arch;
     double loss = 0, sum = 0, begin = lode_clock();
     t->last = (lode_step_record){.turn = turn};
     LODE_TRY(trainer_next_batch(t, turn, &batch));
-    trainer_lap(&begin, &t->last.wait);
+    t->last.wait = lode_clock() - begin;
     step.batch = batch.n;
     step.labels = batch.labels;
     step.comm = t->comm;
-    step.n_passes = lode_strategy_n_passes(t->strategy, &step);
-    trainer_freeze(t, turn);
-    lode_optimizer_clear_grads(optimizer);
-    for (step.pass = 0; step.pass < step.n_passes; step.pass++) {
-        LODE_TRY(trainer_pass(t, &step, &batch, &loss));
-        sum += loss;
-    }
-    step.pass = step.n_passes - 1;
+    LODE_TRY(trainer_take_gradient(t, &step, &batch, &sum, &loss));
+    t->at.sums[turn].correct += t->correct;
     begin = lode_clock();
-    LODE_TRY(trainer_reduce(t, turn));
-    if (lode_optimizer_step(optimizer, trainer_lr(t, turn), NULL) != LODE_OK)
-        return trainer_blame(&step);
-    lode_optimizer_clear_grads(optimizer);
-    if (turn == LODE_TURN_WEIGHTS && t->ema != NULL) LODE_TRY(lode_ema_update(t->ema));
+    LODE_TRY(trainer_blame(&step, trainer_move_parameters(t, &step)));
     LODE_TRY(lode_strategy_after_step(t->strategy, &step, loss));
-    trainer_lap(&begin, &t->last.optimizer);
+    t->last.optimizer += lode_clock() - begin;
     t->at.sums[turn].loss += sum * (double)batch.n;
     t->at.sums[turn].seen += (double)batch.n;
     t->line_images += (double)(batch.n * t->comm->size);

@@ -43,10 +43,12 @@ typedef struct fixture {
     lode_train_setup setup;
 } fixture;
 
-/* train: rows of section "train" as a YAML flow map, arch: of "arch"; fixed: text of an
-   architecture, or NULL for the supernet. want: costs, limits and part of the strategy's setup. */
-static inline void fixture_open_for(fixture *f, const char *train, const char *arch,
-                                    const char *fixed, const lode_strategy_setup *want) {
+/* space: its text. train: rows of section "train" as a YAML flow map, arch: of "arch"; fixed: text
+   of an architecture, or NULL for the supernet. want: costs, limits and part of the strategy's
+   setup. */
+static inline void fixture_open_on(fixture *f, const char *space, lode_dtype dtype,
+                                   const char *train, const char *arch, const char *fixed,
+                                   const lode_strategy_setup *want) {
     memset(f, 0, sizeof *f);
     char *text = lode_format("%strain: %s\narch: %s\n", fixture_data, train, arch);
     assert_non_null(text);
@@ -55,10 +57,10 @@ static inline void fixture_open_for(fixture *f, const char *train, const char *a
     assert_ok(lode_data_options_read(f->config, &f->data_options));
     assert_ok(lode_data_open(&f->data_options, 5, &f->data));
     assert_ok(lode_config_read(f->config, &lode_train_option_table, &f->options));
-    assert_ok(lode_space_parse(fixture_space, "tiny", NULL, &f->space));
+    assert_ok(lode_space_parse(space, "tiny", NULL, &f->space));
     lode_arch a;
     if (fixed != NULL) assert_ok(lode_arch_parse(f->space, fixed, &a));
-    assert_ok(lode_supernet_create(f->space, fixed != NULL ? &a : NULL, LODE_F32, 5, &f->net));
+    assert_ok(lode_supernet_create(f->space, fixed != NULL ? &a : NULL, dtype, 5, &f->net));
     assert_ok(lode_dispatch_create(&(lode_dispatch_options){.deterministic = true}, &f->dispatch));
     const char *name = f->options.strategy;
     assert_ok(lode_strategy_find(name != NULL    ? name
@@ -82,6 +84,12 @@ static inline void fixture_open_for(fixture *f, const char *train, const char *a
                                   .runner = lode_dispatch_runner(f->dispatch),
                                   .options = &f->options,
                                   .seed = 5};
+}
+
+/* On the tiny space, in f32. */
+static inline void fixture_open_for(fixture *f, const char *train, const char *arch,
+                                    const char *fixed, const lode_strategy_setup *want) {
+    fixture_open_on(f, fixture_space, LODE_F32, train, arch, fixed, want);
 }
 
 static inline void fixture_open(fixture *f, const char *train, const char *arch, const char *fixed,
