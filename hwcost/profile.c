@@ -26,10 +26,23 @@ const lode_option_table lode_profile_option_table = {
 
 /* ---- covering a space ---- */
 
+/* Nothing wherever there is such an option: a node that nothing reaches runs a call of its own.
+   False when there is none. */
+static bool profile_all_none(const lode_space *space, lode_arch *out) {
+    bool any = false;
+    *out = (lode_arch){.n = lode_space_n_decisions(space)};
+    for (int d = 0; d < out->n; d++)
+        for (int k = 0; k < lode_space_decision(space, d)->n_options; k++)
+            if (lode_space_option_kind(space, d, k) == LODE_OPTION_NONE) {
+                out->option[d] = (uint8_t)k;
+                any = true;
+            }
+    return any;
+}
+
 /* As many architectures as the largest decision has options (times `squares`); in each group of
    n_options, every option of every decision occurs: architecture i takes option (i + shift_d) mod
-   n_d. Constraints of a space may forbid some; those are left out, and the random ones of the fit
-   cover the rest. */
+   n_d. One more takes nothing everywhere. Constraints are not asked, as costs do not ask them. */
 static lode_status profile_cover(const lode_space *space, uint64_t seed, int squares,
                                  lode_arch **out, int64_t *n_out) {
     int n_decisions = lode_space_n_decisions(space), widest = 1;
@@ -37,7 +50,7 @@ static lode_status profile_cover(const lode_space *space, uint64_t seed, int squ
         int k = lode_space_decision(space, d)->n_options;
         if (k > widest) widest = k;
     }
-    lode_arch *arch = LODE_NEW_ARRAY(lode_arch, widest * squares);
+    lode_arch *arch = LODE_NEW_ARRAY(lode_arch, widest * squares + 1);
     if (!arch) return LODE_ERR_NO_MEMORY;
     int64_t n = 0;
     for (int s = 0; s < squares; s++) {
@@ -52,6 +65,7 @@ static lode_status profile_cover(const lode_space *space, uint64_t seed, int squ
             n++;
         }
     }
+    n += profile_all_none(space, &arch[n]);
     *out = arch;
     *n_out = n;
     return LODE_OK;

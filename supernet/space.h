@@ -61,4 +61,25 @@ LODE_API lode_status lode_space_check(const lode_space *s, const lode_arch *a);
 /* Index of a decision / option by name, -1 when absent. */
 LODE_API int lode_space_find_decision(const lode_space *s, const char *name);
 LODE_API int lode_space_find_option(const lode_space *s, int decision, const char *name);
+
+/* What an option is to whoever counts. On the edge of a cell: what the set says, also where the
+   shape changes and something else stands in. */
+typedef enum lode_option_kind {
+    LODE_OPTION_BLOCK, /* has a function of its own */
+    LODE_OPTION_SKIP,  /* the identity */
+    LODE_OPTION_NONE   /* nothing: its result is zero */
+} lode_option_kind;
+LODE_API lode_option_kind lode_space_option_kind(const lode_space *s, int decision, int option);
+/* Types of cells, and the type whose edge a decision is: -1 for a layer's. *reduces: some cell of
+   that type has a stride. */
+LODE_API int lode_space_n_cells(const lode_space *s);
+LODE_API int lode_space_cell_of(const lode_space *s, int decision, bool *reduces);
+
+/* A constraint: of the n decisions from `first` on (the edges into one node) exactly `keep` have
+   another option than `none`. No decision is part of two. */
+typedef struct lode_space_keep {
+    int first, n, keep, none;
+} lode_space_keep;
+LODE_API int lode_space_n_keeps(const lode_space *s);
+LODE_API lode_space_keep lode_space_keep_at(const lode_space *s, int i);
 #endif
