@@ -56,6 +56,11 @@ static const lode_option search_rows[] = {
      "train a supernet first, by sections supernet and arch"},
     {"searcher", LODE_OPT_STRING, offsetof(lode_search_options, searcher), "policy", 0, 0, NULL,
      "who proposes architectures: policy (the trained distribution), random, evolution"},
+    {"discretize", LODE_OPT_ENUM, offsetof(lode_search_options, discretize), "best_of", 0, 0,
+     LODE_DISCRETIZE_WORDS,
+     "how the trained probabilities become networks: best_of: `trials` proposals are judged, the "
+     "best stay; argmax, sample, top2 (DARTS' edges): that architecture itself, brought to the "
+     "target"},
     {"trials", LODE_OPT_INT, offsetof(lode_search_options, trials), "16", 1, 1e6, NULL,
      "feasible architectures evaluated per target"},
     {"evaluator", LODE_OPT_STRING, offsetof(lode_search_options, evaluator), "supernet", 0, 0, NULL,
@@ -105,6 +110,30 @@ static lode_status recipe_check_schedule(const char *section, const lode_train_o
     return LODE_OK;
 }
 
+/* argmax, sample and top2 read probabilities: there must be some, and nobody else may propose. */
+static lode_status recipe_check_discretize(const lode_recipe *r) {
+    const char *rule = lode_discretize_name((lode_discretize)r->search.discretize);
+    bool one = r->search.discretize == LODE_DISCRETIZE_ARGMAX ||
+               r->search.discretize == LODE_DISCRETIZE_TOP2;
+    if (r->search.discretize == LODE_DISCRETIZE_BEST_OF) return LODE_OK;
+    if (strcmp(r->searcher->name, "policy") != 0)
+        return LODE_FAIL(LODE_ERR_CONFIG,
+                         "search.discretize is %s, so architectures come from the probabilities: "
+                         "search.searcher must be policy, not %s",
+                         rule, r->searcher->name);
+    if (!r->strategy || !r->strategy->probabilities)
+        return LODE_FAIL(LODE_ERR_CONFIG, "search.discretize is %s, but %s%s: use best_of", rule,
+                         r->strategy ? "there are no probabilities after strategy "
+                                     : "search.supernet is false",
+                         r->strategy ? r->strategy->name : "");
+    if (one && r->search.keep > 1)
+        return LODE_FAIL(LODE_ERR_CONFIG,
+                         "search.keep is %lld, but search.discretize %s gives one network: use "
+                         "sample or best_of, or keep 1",
+                         (long long)r->search.keep, rule);
+    return LODE_OK;
+}
+
 static lode_status recipe_check(const lode_recipe *r) {
     static const char *const evaluators[] = {"supernet", "train", "none"};
     bool known = false;
@@ -122,6 +151,7 @@ static lode_status recipe_check(const lode_recipe *r) {
             LODE_ERR_CONFIG,
             "search.retrain is inherit, but search.supernet is false: there is nothing to "
             "inherit");
+    LODE_TRY(recipe_check_discretize(r));
     if (r->strategy) LODE_TRY(recipe_check_schedule("supernet", &r->supernet));
     if (r->search.retrain == LODE_RETRAIN_NONE) return LODE_OK;
     return recipe_check_schedule("train", &r->train);

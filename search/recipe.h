@@ -32,6 +32,7 @@ typedef struct lode_engine_options {
 typedef struct lode_search_options {
     bool supernet; /* train one first */
     const char *searcher;
+    int discretize;             /* lode_discretize */
     int64_t trials;             /* architectures evaluated per target */
     const char *evaluator;      /* "supernet", "train", "none" */
     int64_t recalibrate;        /* images for BN recalibration */

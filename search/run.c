@@ -15,16 +15,24 @@ char *run_path(const run *r, const char *relative) {
     return lode_path_join(r->directory, relative);
 }
 
+/* Why and where the supernet's training ended early; null when it did not, or is not done. */
+static json_t *run_stop_json(const lode_early_stop *stop) {
+    if (stop->rule == LODE_STOP_NONE) return json_null();
+    return json_pack("{s:s, s:I, s:I, s:o}", "rule", lode_stop_rule_name(stop->rule), "epoch",
+                     (json_int_t)stop->epoch, "kept_epoch", (json_int_t)stop->kept_epoch, "value",
+                     lode_json_number(stop->value));
+}
+
 lode_status run_write_status(const run *r, const char *status_text, const char *phase) {
     lode_cpu cpu = lode_cpu_get();
     char now[32];
     lode_timestamp(now);
     char *path = run_path(r, "run.json");
-    json_t *o =
-        json_pack("{s:s, s:s, s:s, s:s, s:s, s:i, s:I, s:s, s:s}", "status", status_text, "phase",
-                  phase, "version", LODE_VERSION, "compiler", LODE_BUILD_COMPILER, "cpu", cpu.name,
-                  "threads", lode_get_threads(), "seed", (json_int_t)r->recipe->seed, "space",
-                  r->recipe->space.name, "updated", now);
+    json_t *o = json_pack("{s:s, s:s, s:s, s:s, s:s, s:i, s:I, s:s, s:o, s:s}", "status",
+                          status_text, "phase", phase, "version", LODE_VERSION, "compiler",
+                          LODE_BUILD_COMPILER, "cpu", cpu.name, "threads", lode_get_threads(),
+                          "seed", (json_int_t)r->recipe->seed, "space", r->recipe->space.name,
+                          "supernet_stopped", run_stop_json(&r->stop), "updated", now);
     lode_status status = path && o ? LODE_OK : LODE_ERR_NO_MEMORY;
     if (status == LODE_OK) status = lode_json_write(path, o);
     json_decref(o);
@@ -86,6 +94,11 @@ static lode_status run_open(run *r) {
     LODE_GOTO(lode_data_open(&r->recipe->data, r->recipe->seed, &r->data));
     LODE_GOTO(run_fit_space(r, &space));
     LODE_GOTO(lode_space_load(&space, &r->space));
+    if (r->recipe->search.discretize == LODE_DISCRETIZE_TOP2 && lode_space_n_keeps(r->space) == 0)
+        LODE_GOTO(LODE_FAIL(LODE_ERR_CONFIG,
+                            "search.discretize is top2, but space %s has no cell with `keep`: use "
+                            "argmax",
+                            lode_space_name(r->space)));
     LODE_GOTO(lode_supernet_create(r->space, NULL, LODE_F32, r->recipe->seed, &r->net));
     LODE_GOTO(lode_dispatch_create(&dispatch, &r->dispatch));
     LODE_GOTO(run_check_memory(r)); /* before anything is on disk */
@@ -131,6 +144,7 @@ static lode_status run_phases(run *r) {
     LODE_TRY(run_open_costs(r));
     LODE_TRY(run_resolve_targets(r));
     LODE_TRY(run_train_supernet(r));
+    LODE_TRY(run_judge_mixture(r));
     LODE_TRY(run_baselines(r));
     for (int i = 0; i < r->n_targets; i++) LODE_TRY(run_search_target(r, &r->target[i]));
     if (r->n_targets == 0) LODE_TRY(run_search_target(r, NULL));
@@ -168,6 +182,8 @@ static lode_status run_read_network(const char *path, lode_run_network *out, dou
     out->accuracy = run_json_number(root, "accuracy");
     out->accuracy_supernet = run_json_number(root, "accuracy_supernet");
     out->accuracy_unrecalibrated = run_json_number(root, "accuracy_supernet_unrecalibrated");
+    out->accuracy_mixture = run_json_number(json_object_get(root, "discretization"), "mixture");
+    out->trained = json_integer_value(json_object_get(root, "epochs")) > 0;
     out->latency_predicted = run_json_number(latency, "predicted");
     out->latency_measured = run_json_number(latency, "measured");
     *drift = run_json_number(latency, "drift");

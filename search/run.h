@@ -25,6 +25,8 @@ typedef struct lode_run_network {
     double accuracy;                /* test */
     double accuracy_supernet;       /* inherited weights after BN recalibration; < 0: no supernet */
     double accuracy_unrecalibrated; /* the same before it; < 0: no supernet */
+    double accuracy_mixture;        /* the supernet mixed by its probabilities; < 0: not known */
+    bool trained;                   /* accuracy is that of a training after extraction */
     double latency_predicted, latency_measured; /* ms; < 0: unknown */
     double macs, params;
     char target[96]; /* the limit it was found for, "" otherwise */

@@ -106,6 +106,35 @@ done:
 
 /* ---- result.json ---- */
 
+static json_t *finalist_number(double v) { return v < 0 ? json_null() : lode_json_number(v); }
+
+/* From the mixture to a network of its own: what each step costs or brings, on test. */
+static json_t *finalist_gap_json(const finalist *f) {
+    const run *r = f->r;
+    bool found = strcmp(f->role, "found") == 0;
+    bool likely = r->strategy && lode_strategy_get_plugin(r->strategy)->probabilities;
+    lode_arch mode;
+    json_t *o = json_object();
+    if (found) {
+        int rule = r->recipe->search.discretize;
+        json_object_set_new(o, "rule", json_string(lode_discretize_name((lode_discretize)rule)));
+        json_object_set_new(o, "searcher", json_string(r->recipe->searcher->name));
+    }
+    if (likely && lode_strategy_best(r->strategy, &mode) == LODE_OK) {
+        double mine = lode_strategy_log_probability(r->strategy, f->arch);
+        double most = lode_strategy_log_probability(r->strategy, &mode);
+        json_object_set_new(o, "log_probability", lode_json_number(mine));
+        json_object_set_new(o, "log_probability_most", lode_json_number(most));
+    }
+    json_object_set_new(o, "mixture", finalist_number(found ? r->mixture : -1));
+    json_object_set_new(o, "mixture_batch_norm", json_string("batch"));
+    json_object_set_new(o, "cut_out", finalist_number(f->accuracy_unrecalibrated));
+    json_object_set_new(o, "recalibrated", finalist_number(f->accuracy_supernet));
+    bool trained = r->recipe->search.retrain != LODE_RETRAIN_NONE;
+    json_object_set_new(o, "retrained", finalist_number(trained ? f->accuracy : -1));
+    return o;
+}
+
 static json_t *finalist_cost_json(finalist *f) {
     json_t *costs = json_object();
     for (int i = 0; costs && i < f->r->n_costs; i++) {
@@ -148,6 +177,7 @@ static json_t *finalist_json(finalist *f) {
                         f->accuracy_unrecalibrated < 0
                             ? json_null()
                             : lode_json_number(f->accuracy_unrecalibrated));
+    json_object_set_new(o, "discretization", finalist_gap_json(f));
     json_object_set_new(o, "cost", costs);
     json_object_set_new(o, "macs", json_integer((json_int_t)macs));
     json_object_set_new(o, "params", json_integer((json_int_t)params));

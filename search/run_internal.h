@@ -28,6 +28,8 @@ typedef struct run {
     int n_costs;
     lode_cost *in_loss[RUN_MAX_COSTS]; /* those of them the strategy's loss sees */
     lode_strategy *strategy;           /* NULL: none */
+    lode_early_stop stop;              /* of the supernet's training */
+    double mixture; /* test accuracy of the supernet mixed by its probabilities; < 0: unknown */
     lode_study *study;
     run_target target[RUN_MAX_TARGETS];
     int n_targets;
@@ -54,6 +56,9 @@ lode_status run_search_target(run *r, const run_target *target);
 /* Where the table of latency_ms is: cost.table, else the one measured into the run; fresh memory.
  */
 char *run_table_path(const run *r);
+
+/* run_mixture.c: judges the mixture once, into mixture.json; nothing without probabilities. */
+lode_status run_judge_mixture(run *r);
 
 /* run_finalist.c: extract, train, test; writes subnets/<name>/. Does nothing when result.json is
  * there. */

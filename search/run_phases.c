@@ -195,6 +195,7 @@ lode_status run_train_supernet(run *r) {
                               .resume = r->resume,
                               .progress = r->progress};
     LODE_GOTO(lode_train(&setup, &result));
+    r->stop = result.stop;
     weights = run_path(r, "supernet.safetensors");
     LODE_GOTO(weights ? lode_supernet_save(r->net, weights) : LODE_ERR_NO_MEMORY);
     p = lode_strategy_probabilities_json(r->strategy);
@@ -308,15 +309,33 @@ static lode_status run_make_evaluator(run_evaluation *e, lode_evaluator *out) {
 
 /* ---- search for one target ---- */
 
-static lode_status run_policy(void *self, lode_rng *rng, lode_arch *out) {
-    return lode_strategy_sample(self, rng, out);
-}
-
 typedef struct run_repair_state {
     run *r;
-    lode_cost *cost;
+    lode_cost *cost; /* NULL: no limit */
     double limit;
 } run_repair_state;
+
+/* By the recipe's rule; a single sample is drawn again while it breaks the limit. */
+static lode_status run_policy(void *self, lode_rng *rng, lode_arch *out) {
+    enum { TRIES = 1000 };
+    const run_repair_state *s = self;
+    lode_discretize rule = (lode_discretize)s->r->recipe->search.discretize;
+    for (int i = 0; i < TRIES; i++) {
+        double value = 0;
+        LODE_TRY(lode_strategy_discretize(s->r->strategy, rule, rng, out));
+        if (rule != LODE_DISCRETIZE_SAMPLE || !s->cost) break;
+        LODE_TRY(lode_cost_hard(s->cost, out, &value));
+        if (value <= s->limit) break;
+    }
+    return LODE_OK;
+}
+
+/* The rule's architecture breaks the limit: the most probable one that does not. */
+static lode_status run_repair_derived(void *self, lode_arch *arch) {
+    const run_repair_state *s = self;
+    const lode_limit limit = {.cost = s->cost, .most = s->limit};
+    return lode_strategy_best_under(s->r->strategy, &limit, 1, arch, NULL);
+}
 
 /* Makes an architecture meet its limit: again and again the single change that saves most cost per
    loss of log-probability, until the limit holds. */
@@ -369,7 +388,7 @@ lode_status run_find(run *r, const run_target *target, const char *origin, lode_
     lode_searcher_setup searcher_setup = {.space = r->space,
                                           .options = recipe->searcher_options,
                                           .policy = r->strategy ? run_policy : NULL,
-                                          .policy_self = r->strategy};
+                                          .policy_self = &repair};
     LODE_GOTO(run_write_status(r, "running", "search"));
     LODE_GOTO(run_make_evaluator(&evaluation, &evaluator));
     LODE_GOTO(recipe->searcher->create(&searcher_setup, &searcher));
@@ -382,12 +401,17 @@ lode_status run_find(run *r, const run_target *target, const char *origin, lode_
                           .trials = recipe->search.trials,
                           .batch = 8,
                           .progress = r->progress};
+    bool derived = recipe->search.discretize != LODE_DISCRETIZE_BEST_OF;
+    if (derived) {
+        job.batch = 1;
+        job.trials = recipe->search.keep;
+    }
     if (target) {
         repair.cost = run_find_cost(r, target->target.name);
         repair.limit = target->target.limit;
         job.limit = &target->target;
         job.n_limits = 1;
-        job.repair = run_repair;
+        job.repair = derived ? run_repair_derived : run_repair;
         job.repair_self = &repair;
     }
     LODE_GOTO(lode_study_run(r->study, &job));

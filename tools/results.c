@@ -11,6 +11,26 @@ static const char *results_percent(double v, char out[16]) {
     return out;
 }
 
+/* What discretizing cost, and what training gave back. */
+static void results_print_gap(const cli *c, const lode_run_result *r) {
+    bool any = false;
+    for (int i = 0; i < r->n; i++) any = any || r->network[i].accuracy_supernet >= 0;
+    if (!any) return;
+    cli_print(c, "\nfrom the supernet to the network, accuracy on test:\n");
+    cli_print(c, "%-14s %9s %10s %13s %10s\n", "network", "mixture", "cut out", "recalibrated",
+              "trained");
+    for (int i = 0; i < r->n; i++) {
+        const lode_run_network *n = &r->network[i];
+        char mixture[16], cut[16], recalibrated[16], trained[16];
+        if (n->accuracy_supernet < 0) continue;
+        cli_print(c, "%-14s %9s %10s %13s %10s\n", n->name,
+                  results_percent(n->accuracy_mixture, mixture),
+                  results_percent(n->accuracy_unrecalibrated, cut),
+                  results_percent(n->accuracy_supernet, recalibrated),
+                  results_percent(n->trained ? n->accuracy : -1, trained));
+    }
+}
+
 void results_print(const cli *c, const lode_run_result *r) {
     cli_print(c, "\n%-14s %9s %10s %10s %10s %8s %8s  %s\n", "network", "test", "supernet",
               "predicted", "measured", "MACs", "params", "target");
@@ -28,6 +48,7 @@ void results_print(const cli *c, const lode_run_result *r) {
         cli_print(
             c, "calls ran at %.2f times their time in the table when the networks were measured\n",
             r->drift);
+    results_print_gap(c, r);
     cli_print(c, "\n");
 }
 
@@ -37,11 +58,13 @@ json_t *results_json(const char *directory, const lode_run_result *r) {
         const lode_run_network *n = &r->network[i];
         json_array_append_new(
             list,
-            json_pack("{s:s, s:s, s:s, s:f, s:f, s:f, s:f, s:f, s:f, s:b, s:s}", "name", n->name,
-                      "role", n->role, "arch", n->arch, "accuracy", n->accuracy,
-                      "accuracy_supernet", n->accuracy_supernet, "latency_ms_predicted",
-                      n->latency_predicted, "latency_ms_measured", n->latency_measured, "macs",
-                      n->macs, "params", n->params, "on_front", n->on_front, "target", n->target));
+            json_pack("{s:s, s:s, s:s, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:b, s:s}", "name",
+                      n->name, "role", n->role, "arch", n->arch, "accuracy", n->accuracy,
+                      "accuracy_supernet", n->accuracy_supernet, "accuracy_supernet_unrecalibrated",
+                      n->accuracy_unrecalibrated, "accuracy_mixture", n->accuracy_mixture,
+                      "latency_ms_predicted", n->latency_predicted, "latency_ms_measured",
+                      n->latency_measured, "macs", n->macs, "params", n->params, "on_front",
+                      n->on_front, "target", n->target));
     }
     return json_pack("{s:s, s:f, s:f, s:o}", "directory", directory, "seconds", r->seconds,
                      "latency_drift", r->drift, "networks", list);

@@ -35,6 +35,7 @@ typedef struct lode_alpha_options {
     double seek_rate, seek_damping;
     lode_string_list loss;
     lode_f64_list a, b, target;
+    lode_watch_options watch;
 } lode_alpha_options;
 
 /* Rows of the options at member `m` of `type`; the defaults that differ between methods are given.
@@ -54,7 +55,8 @@ typedef struct lode_alpha_options {
     LODE_ALPHA_ROW(type, m, "beta2", LODE_OPT_F64, beta2, "0.999", 0, 0.999999, NULL, "adam: decay of the second moment"), \
     LODE_ALPHA_ROW(type, m, "turns", LODE_OPT_ENUM, turns, turns_, 0, 0, "after|alternate|before", "architecture steps after each epoch of the weights, in between, or in between and before the weights'"), \
     LODE_ALPHA_ROW(type, m, "every", LODE_OPT_INT, every, every_, 1, 1000000, "steps", "turns alternate, before: weight steps per architecture step"), \
-    LODE_ALPHA_ROW(type, m, "warmup", LODE_OPT_INT, warmup, warmup_, 0, 1000000, "epochs", "epochs with frozen architecture parameters")
+    LODE_ALPHA_ROW(type, m, "warmup", LODE_OPT_INT, warmup, warmup_, 0, 1000000, "epochs", "epochs with frozen architecture parameters"), \
+    LODE_WATCH_ROWS(type, m.watch)
 #define LODE_ALPHA_SEEK_ROWS(type, m)                                                              \
     LODE_ALPHA_ROW(type, m, "seek", LODE_OPT_ENUM, seek, "none", 0, 0, "none|limit|equal", "steer the probabilities to search.targets by a learned multiplier: at most the limit, or just to it"), \
     LODE_ALPHA_ROW(type, m, "seek_rate", LODE_OPT_F64, seek_rate, "0.02", 0, 1e6, NULL, "seek: step of the multiplier per relative excess of the expected cost"), \
@@ -98,6 +100,8 @@ void lode_alpha_plan(const lode_alpha *a, int64_t epoch, lode_epoch_plan *out);
    the multipliers. */
 lode_var *lode_alpha_join_costs(const lode_alpha *a, lode_tape *t, lode_var *loss,
                                 lode_var *const *weights);
+/* All options of every decision, weighted by softmax(alpha). */
+lode_status lode_alpha_mixture(const lode_alpha *a, lode_tape *t, lode_choice *choice);
 /* softmax(alpha) of a decision. */
 void lode_alpha_probabilities(const lode_alpha *a, int decision, double *p);
 /* A cost expected under the probabilities. */
@@ -124,4 +128,6 @@ lode_status lode_alpha_own_report(void *self, const lode_step *step, json_t *lin
 lode_status lode_alpha_own_after_step(void *self, const lode_step *step, double loss);
 lode_status lode_alpha_own_save(const void *self, lode_state *s);
 lode_status lode_alpha_own_load(void *self, lode_checkpoint *c);
+lode_status lode_alpha_own_mixture(void *self, lode_tape *t, lode_choice *choice);
+const lode_watch_options *lode_alpha_own_watch(const void *self);
 #endif

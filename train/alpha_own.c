@@ -30,3 +30,11 @@ lode_status lode_alpha_own_save(const void *self, lode_state *s) {
 }
 
 lode_status lode_alpha_own_load(void *self, lode_checkpoint *c) { return lode_alpha_load(self, c); }
+
+lode_status lode_alpha_own_mixture(void *self, lode_tape *t, lode_choice *choice) {
+    return lode_alpha_mixture(self, t, choice);
+}
+
+const lode_watch_options *lode_alpha_own_watch(const void *self) {
+    return &((const lode_alpha *)self)->options.watch;
+}

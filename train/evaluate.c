@@ -37,9 +37,13 @@ static lode_var *evaluate_forward(const lode_evaluate_setup *s, lode_tape *t, lo
     const lode_forward_options options = {.bn = bn};
     lode_tape_reset(t);
     if (s->arch != NULL) lode_choice_from_arch(s->arch, choice);
+    if (s->mixture != NULL) {
+        lode_status status = lode_strategy_mixture(s->mixture, t, choice);
+        if (status != LODE_OK) return lode_tape_fail(t, status);
+    }
     lode_dtype dtype = lode_supernet_parameter(s->net, 0)->value->dtype;
     return lode_supernet_forward(t, s->net, lode_batch_input(t, batch, dtype),
-                                 s->arch != NULL ? choice : NULL, &options);
+                                 s->arch != NULL || s->mixture != NULL ? choice : NULL, &options);
 }
 
 static lode_status evaluate_batch(const lode_evaluate_setup *s, lode_tape *t,
@@ -53,9 +57,10 @@ static lode_status evaluate_batch(const lode_evaluate_setup *s, lode_tape *t,
 }
 
 static lode_status evaluate_check(const lode_evaluate_setup *s) {
-    if (s->arch == NULL && !lode_supernet_is_fixed(s->net, NULL))
+    if (s->arch == NULL && s->mixture == NULL && !lode_supernet_is_fixed(s->net, NULL))
         return LODE_FAIL(LODE_ERR_INVALID,
-                         "evaluate: the network has decisions, so an architecture is needed");
+                         "evaluate: the network has decisions, so an architecture or a mixture is "
+                         "needed");
     return LODE_OK;
 }
 

@@ -5,6 +5,7 @@
 #include "core/log.h"
 #include "data/loader.h"
 #include "supernet/supernet.h"
+#include "train/strategy.h"
 
 typedef struct lode_evaluation {
     double accuracy; /* share of right answers, 0 .. 1 */
@@ -14,8 +15,10 @@ typedef struct lode_evaluation {
 
 typedef struct lode_evaluate_setup {
     lode_supernet *net;
-    const lode_arch *arch; /* NULL for a fixed network */
-    lode_loader *loader;   /* judged from its start, one epoch */
+    const lode_arch *arch;  /* NULL for a fixed network, or with a mixture */
+    lode_strategy *mixture; /* instead of arch: all options, mixed by the strategy's probabilities;
+                               NULL: none */
+    lode_loader *loader;    /* judged from its start, one epoch */
     const lode_runner *runner;
     lode_bn_mode bn;     /* RUNNING for trained or recalibrated statistics, BATCH for a path of a
                             supernet that was not recalibrated */
@@ -27,7 +30,7 @@ LODE_API lode_status lode_evaluate(const lode_evaluate_setup *setup, lode_evalua
 
 /* Pools batch statistics over the first n_images (0: one epoch) of setup->loader and writes them
    into the running statistics of every BN on the path. The weights stay; only net, arch, loader,
-   runner, progress of the setup are read. Running it twice gives the same numbers. */
+   runner, progress (and mixture) of the setup are read. Running it twice gives the same numbers. */
 LODE_API lode_status lode_recalibrate(const lode_evaluate_setup *setup, int64_t n_images);
 
 /* Rows whose largest logit is their label (first of equals). */

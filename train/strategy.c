@@ -158,56 +158,32 @@ void lode_strategy_probabilities(const lode_strategy *s, int decision, double p[
     }
 }
 
-/* One draw of every decision; *log_p (may be NULL): its log probability. */
-static void strategy_draw(const lode_strategy *s, lode_rng *rng, lode_arch *out, double *log_p) {
-    double p[LODE_MAX_OPTIONS], sum = 0;
-    memset(out, 0, sizeof *out);
-    out->n = lode_space_n_decisions(s->space);
-    for (int d = 0; d < out->n; d++) {
-        lode_strategy_probabilities(s, d, p);
-        int k = lode_rng_pick(rng, p, lode_space_decision(s->space, d)->n_options);
-        out->option[d] = (uint8_t)k;
-        sum += log(p[k]);
-    }
-    if (log_p != NULL) *log_p = sum;
-}
-
-lode_status lode_strategy_sample(const lode_strategy *s, lode_rng *rng, lode_arch *out) {
-    enum { TRIES = 10000 };
-    for (int i = 0; i < TRIES; i++) {
-        strategy_draw(s, rng, out, NULL);
-        if (lode_space_check(s->space, out) == LODE_OK) return LODE_OK;
-    }
-    return LODE_FAIL(
-        LODE_ERR_INFEASIBLE,
-        "none of %d architectures drawn from the probabilities of strategy %s is valid "
-        "in space %s; the last one: %s",
-        (int)TRIES, s->plugin->name, lode_space_name(s->space), lode_last_error());
-}
-
-lode_status lode_strategy_best(const lode_strategy *s, lode_arch *out) {
-    enum { TRIES = 1000 };
+/* p[decision] as a constant [K]. */
+static lode_var *strategy_constant(const lode_strategy *s, lode_tape *t, int decision) {
     double p[LODE_MAX_OPTIONS];
-    memset(out, 0, sizeof *out);
-    out->n = lode_space_n_decisions(s->space);
-    for (int d = 0; d < out->n; d++) {
-        lode_strategy_probabilities(s, d, p);
-        for (int k = 1; k < lode_space_decision(s->space, d)->n_options; k++)
-            if (p[k] > p[out->option[d]]) out->option[d] = (uint8_t)k;
+    lode_tensor *v = NULL;
+    int n = lode_space_decision(s->space, decision)->n_options;
+    lode_status status = lode_tensor_create(NULL, lode_supernet_dtype(s->setup.net),
+                                            &LODE_SHAPE1(n), LODE_CONTIGUOUS, &v);
+    if (status != LODE_OK) return lode_tape_fail(t, status);
+    lode_strategy_probabilities(s, decision, p);
+    for (int k = 0; k < n; k++) lode_put(v, k, p[k]);
+    lode_var *var = lode_tape_constant(t, v);
+    lode_tensor_release(v);
+    return var;
+}
+
+lode_status lode_strategy_mixture(lode_strategy *s, lode_tape *t, lode_choice *choice) {
+    if (s->fixed) return LODE_OK;
+    if (s->plugin->probabilities == NULL)
+        return LODE_FAIL(LODE_ERR_CONFIG, "strategy %s ends in no probabilities to mix by",
+                         s->plugin->name);
+    if (s->plugin->mixture != NULL) return s->plugin->mixture(s->self, t, choice);
+    for (int d = 0; d < lode_space_n_decisions(s->space); d++) {
+        int n = lode_space_decision(s->space, d)->n_options;
+        choice[d] = (lode_choice){(UINT64_C(1) << n) - 1, strategy_constant(s, t, d)};
     }
-    if (lode_space_check(s->space, out) == LODE_OK) return LODE_OK;
-    lode_rng rng = lode_rng_stream(lode_supernet_seed(s->setup.net), LODE_RNG_SAMPLE_ARCH,
-                                   UINT64_MAX); /* no step has this number */
-    double best = -INFINITY;
-    for (int i = 0; i < TRIES; i++) {
-        lode_arch a;
-        double log_p = 0;
-        strategy_draw(s, &rng, &a, &log_p);
-        if (log_p <= best || lode_space_check(s->space, &a) != LODE_OK) continue;
-        best = log_p;
-        *out = a;
-    }
-    return best > -INFINITY ? LODE_OK : lode_strategy_sample(s, &rng, out);
+    return lode_tape_status(t);
 }
 
 double lode_strategy_entropy(const lode_strategy *s) {

@@ -21,6 +21,7 @@
 #include "supernet/supernet.h"
 #include "train/checkpoint.h"
 #include "train/optimizer.h"
+#include "train/watch.h"
 
 typedef enum lode_turn { LODE_TURN_WEIGHTS, LODE_TURN_ARCH } lode_turn;
 LODE_API const char *lode_turn_name(lode_turn turn); /* "weights", "arch" */
@@ -133,8 +134,15 @@ typedef struct lode_strategy_plugin {
     lode_parameter *(*parameter)(const void *self, int i);
     void (*optimizer)(const void *self, lode_optimizer_options *options, double *lr);
 
+    /* What the trainer watches and stops on (watch.h); LODE_WATCH_ROWS are its rows. [nothing] */
+    const lode_watch_options *(*watch)(const void *self);
+
     /* p[n_options]: probability of every option now. [uniform, or one-hot for a fixed network] */
     void (*probabilities)(const void *self, int decision, double *p);
+    /* Fills choice[n_decisions] with the mixture that the parameters stand for: no noise, all
+       options, weights that are functions of the parameters on `t`. [the probabilities as
+       constants] */
+    lode_status (*mixture)(void *self, lode_tape *t, lode_choice *choice);
     /* Members for metrics.jsonl; `step` is the last one of the turn it is about. [nothing] */
     lode_status (*report)(void *self, const lode_step *step, json_t *line);
     /* State beside the parameters. [none] */
@@ -153,7 +161,6 @@ LODE_API lode_status lode_strategy_find(const char *name, const lode_strategy_pl
 LODE_API lode_status lode_strategy_options_read(lode_config *config,
                                                 const lode_strategy_plugin *plugin, void **out);
 
-typedef struct lode_strategy lode_strategy;
 /* plugin: built in, or the caller's own. The setup is copied. */
 LODE_API lode_status lode_strategy_create(const lode_strategy_plugin *plugin,
                                           const lode_strategy_setup *setup, lode_strategy **out);
@@ -179,11 +186,12 @@ LODE_API json_t *lode_strategy_options_json(const lode_strategy *s);
 /* ---- what a strategy ends in ---- */
 LODE_API void lode_strategy_probabilities(const lode_strategy *s, int decision,
                                           double p[LODE_MAX_OPTIONS]);
-/* Each decision drawn from its probabilities; drawn again while the space forbids it.
-   LODE_ERR_INFEASIBLE after 10000 tries. */
+/* Each decision drawn from its probabilities, where edges are kept under the condition that the
+   space allows the result: exactly the distribution that drawing again until it is valid has.
+   LODE_ERR_INFEASIBLE: a space with other constraints allows none of 10000 draws. */
 LODE_API lode_status lode_strategy_sample(const lode_strategy *s, lode_rng *rng, lode_arch *out);
-/* The most probable option of each decision (first of equals); where the space forbids that, the
-   most probable of 1000 valid samples. */
+/* The valid architecture of the largest probability: the most probable option of each decision
+   (first of equals), and among the edges into a node those that gain most by being kept. */
 LODE_API lode_status lode_strategy_best(const lode_strategy *s, lode_arch *out);
 /* The most probable architecture whose hard costs lie in all limits: least <= cost <= most. Where
    all costs are sums over decisions (lode_cost_separate) by branch and bound, a multiple-choice
@@ -193,6 +201,28 @@ LODE_API lode_status lode_strategy_best(const lode_strategy *s, lode_arch *out);
    (HardCoRe-NAS, Nayman et al. 2021, solves the same for expected costs.) */
 LODE_API lode_status lode_strategy_best_under(const lode_strategy *s, const lode_limit *limit,
                                               int n, lode_arch *out, bool *exact);
+/* DARTS' derivation (Liu et al. 2019): where edges are kept, an edge counts as its most probable
+   option other than `none` does, the best edges into a node stay, each with that option; elsewhere
+   the most probable option. `none` takes part in the softmax and not in the choice. LODE_ERR_CONFIG
+   when the space keeps no edges. */
+LODE_API lode_status lode_strategy_top_edges(const lode_strategy *s, lode_arch *out);
+/* ln of the product of the options' probabilities, each taken as at least 1e-30. */
+LODE_API double lode_strategy_log_probability(const lode_strategy *s, const lode_arch *arch);
+/* How an architecture is read off the probabilities; names in the order of the enum. */
+typedef enum lode_discretize {
+    LODE_DISCRETIZE_BEST_OF, /* a sample, of which several are judged */
+    LODE_DISCRETIZE_ARGMAX,
+    LODE_DISCRETIZE_SAMPLE,
+    LODE_DISCRETIZE_TOP2
+} lode_discretize;
+#define LODE_DISCRETIZE_WORDS "best_of|argmax|sample|top2"
+LODE_API const char *lode_discretize_name(lode_discretize rule);
+/* One architecture by a rule; best_of and sample draw from `rng`, the others leave it alone. */
+LODE_API lode_status lode_strategy_discretize(const lode_strategy *s, lode_discretize rule,
+                                              lode_rng *rng, lode_arch *out);
+/* The supernet with its final probabilities as weights, for a forward on `t`. LODE_ERR_CONFIG: the
+   strategy has no probabilities. */
+LODE_API lode_status lode_strategy_mixture(lode_strategy *s, lode_tape *t, lode_choice *choice);
 /* Mean over decisions of -sum p ln p / ln K: 1 undecided, 0 decided. */
 LODE_API double lode_strategy_entropy(const lode_strategy *s);
 /* {decision: {option: p}}; json_decref. */

@@ -132,6 +132,7 @@ static lode_status trainer_init(lode_trainer *t) {
     LODE_TRY(trainer_open_data(t));
     LODE_TRY(trainer_make_schedule(t));
     LODE_TRY(trainer_make_optimizers(t));
+    LODE_TRY(trainer_watch_create(t));
     LODE_TRY(lode_tape_create(LODE_TRAIN, t->setup.runner, &t->tape));
     t->started = t->last_save = t->line_started = lode_clock();
     return trainer_resume(t);
@@ -166,6 +167,7 @@ void lode_trainer_destroy(lode_trainer *t) {
     lode_optimizer_destroy(t->weights);
     lode_optimizer_destroy(t->arch);
     lode_ema_destroy(t->ema);
+    trainer_watch_destroy(t);
     lode_loader_destroy(t->train);
     lode_loader_destroy(t->arch_loader);
     lode_loader_destroy(t->eval_loader);
@@ -228,7 +230,8 @@ void trainer_advance(trainer_position *at, trainer_move move) {
 static lode_status trainer_end_epoch(lode_trainer *t) {
     int64_t done = (int64_t)t->at.epoch + 1, every = t->options.eval_every;
     LODE_TRY(trainer_write_turn(t, LODE_TURN_ARCH));
-    if (done == t->options.epochs || (every > 0 && done % every == 0))
+    LODE_TRY(trainer_watch_epoch(t));
+    if (t->at.stop_rule > 0 || done == t->options.epochs || (every > 0 && done % every == 0))
         LODE_TRY(trainer_evaluate(t));
     for (int turn = 0; turn < 2; turn++) {
         t->at.last[turn] = t->at.sums[turn];
@@ -259,7 +262,7 @@ static lode_status trainer_arch_step(lode_trainer *t) {
 }
 
 trainer_move trainer_next(const lode_trainer *t) {
-    if ((int64_t)t->at.epoch == t->options.epochs) return MOVE_FINISH;
+    if (t->at.stop_rule > 0 || (int64_t)t->at.epoch == t->options.epochs) return MOVE_FINISH;
     lode_epoch_plan plan = lode_strategy_plan(t->strategy, (int64_t)t->at.epoch);
     int64_t weights = (int64_t)t->at.weight_batch, arch = (int64_t)t->at.arch_batch;
     if (arch < trainer_arch_due(t, &plan, weights)) return MOVE_ARCH;
@@ -333,6 +336,7 @@ lode_status lode_trainer_run(lode_trainer *t, lode_train_result *result) {
         .epochs = (int64_t)t->at.epoch,
         .steps = (int64_t)t->at.step,
         .seconds = lode_clock() - t->started,
+        .stop = trainer_early_stop(t),
         .images_per_s = t->run_seconds > 0 ? t->run_images / t->run_seconds : 0};
     return LODE_OK;
 }

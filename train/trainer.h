@@ -18,6 +18,7 @@
 #include "train/optimizer.h"
 #include "train/schedule.h"
 #include "train/strategy.h"
+#include "train/watch.h"
 
 typedef struct lode_train_options {
     int64_t epochs;
@@ -58,6 +59,7 @@ typedef struct lode_train_result {
     int64_t epochs, steps; /* done in all, earlier runs included */
     double seconds;        /* of this run */
     double images_per_s;   /* of this run's weight steps */
+    lode_early_stop stop;  /* rule LODE_STOP_NONE: all epochs were made */
     /* lode_train only */
     lode_memory_plan plan;
     int64_t peak_bytes, peak_reserved; /* measured in this run: to compare with total and held */

@@ -5,6 +5,7 @@
    writes lines, trainer_options.c holds the rows. */
 #ifndef LODE_TRAIN_TRAINER_INTERNAL_H
 #define LODE_TRAIN_TRAINER_INTERNAL_H
+#include "train/hessian.h"
 #include "train/trainer.h"
 
 /* Sums over the steps of one kind of turn since the epoch began. */
@@ -22,8 +23,12 @@ typedef struct trainer_position {
     trainer_sums sums[2];
     trainer_sums last[2]; /* of the last epoch that was completed */
     double eval_accuracy, eval_loss, eval_n;
+    double n_measured;                                   /* rows of the watch */
+    double stop_rule, stop_epoch, stop_kept, stop_value; /* lode_early_stop */
 } trainer_position;
 enum { TRAINER_NUMBERS = sizeof(trainer_position) / sizeof(double) };
+
+typedef struct trainer_watch trainer_watch;
 
 struct lode_trainer {
     lode_train_setup setup;
@@ -32,7 +37,8 @@ struct lode_trainer {
     lode_strategy *strategy, *own_strategy;
     lode_optimizer *weights, *arch; /* arch NULL: the strategy has no parameters */
     double arch_lr;
-    lode_ema *ema; /* NULL: off */
+    lode_ema *ema;        /* NULL: off */
+    trainer_watch *watch; /* NULL: nothing to watch */
     lode_tape *tape;
     lode_loader *train, *arch_loader, *eval_loader; /* the last two may be NULL */
     int64_t n_train, n_arch;                        /* batches per epoch */
@@ -98,12 +104,26 @@ lode_status trainer_plan_variant(lode_trainer *t, const trainer_variant *v, lode
 void trainer_tell_plan(const lode_trainer *t, const lode_memory_plan *plan);
 void trainer_tell_peak(const lode_trainer *t, const lode_train_result *r);
 
+/* trainer_watch.c */
+lode_status trainer_watch_create(lode_trainer *t);
+void trainer_watch_destroy(lode_trainer *t);
+lode_status trainer_watch_save(const lode_trainer *t, lode_state *s);
+lode_status trainer_watch_load(lode_trainer *t, lode_checkpoint *c);
+/* Measures what is due after this epoch; may set the position to stopped. */
+lode_status trainer_watch_epoch(lode_trainer *t);
+/* The spectrum's ends at the parameters now, which keep every bit. */
+lode_status trainer_watch_measure(lode_trainer *t, lode_hessian_ends *out);
+lode_early_stop trainer_early_stop(const lode_trainer *t);
+
 /* trainer_state.c */
 lode_status trainer_save(lode_trainer *t, bool finished);
 lode_status trainer_resume(lode_trainer *t);
 
 /* trainer_metrics.c */
 lode_status trainer_write_turn(lode_trainer *t, lode_turn turn);
+/* mean, ratio: NAN where there is none yet. */
+lode_status trainer_write_hessian(lode_trainer *t, const lode_hessian_ends *ends, double mean,
+                                  double ratio);
 lode_status trainer_write_plan(lode_trainer *t, const lode_memory_plan *plan);
 lode_status trainer_write_eval(lode_trainer *t, const lode_evaluation *e, const lode_arch *arch);
 void trainer_show_progress(lode_trainer *t, lode_turn turn);

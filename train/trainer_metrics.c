@@ -6,6 +6,7 @@
 #include "core/platform.h"
 #include "train/trainer_internal.h"
 
+#include <math.h>
 #include <stdio.h>
 
 static json_t *metrics_begin(const lode_trainer *t, const char *turn) {
@@ -43,6 +44,36 @@ static double metrics_last_lr(const lode_trainer *t, lode_turn turn) {
     return turn == LODE_TURN_ARCH ? t->arch_lr : lode_schedule_at(&t->schedule, step - 1);
 }
 
+/* How decided the architecture is, and how much of it is skip connections or nothing. */
+static void metrics_add_shares(const lode_trainer *t, json_t *line) {
+    lode_shares s = lode_strategy_shares(t->strategy);
+    json_object_set_new(line, "entropy", lode_json_number(lode_strategy_entropy(t->strategy)));
+    json_object_set_new(line, "entropy_min", lode_json_number(s.entropy_min));
+    json_object_set_new(line, "entropy_max", lode_json_number(s.entropy_max));
+    if (s.has_skip) {
+        json_object_set_new(line, "skip_share", lode_json_number(s.skip));
+        json_object_set_new(line, "skip_probability", lode_json_number(s.p_skip));
+    }
+    if (s.has_none) {
+        json_object_set_new(line, "none_share", lode_json_number(s.none));
+        json_object_set_new(line, "none_probability", lode_json_number(s.p_none));
+    }
+}
+
+static json_t *metrics_number(double v) { return isfinite(v) ? lode_json_number(v) : json_null(); }
+
+lode_status trainer_write_hessian(lode_trainer *t, const lode_hessian_ends *ends, double mean,
+                                  double ratio) {
+    if (!metrics_wanted(t)) return LODE_OK;
+    json_t *line = metrics_begin(t, "hessian");
+    json_object_set_new(line, "eigenvalue", lode_json_number(ends->largest));
+    json_object_set_new(line, "eigenvalue_error", lode_json_number(ends->error));
+    json_object_set_new(line, "eigenvalue_smallest", lode_json_number(ends->smallest));
+    json_object_set_new(line, "eigenvalue_mean", metrics_number(mean));
+    json_object_set_new(line, "ratio", metrics_number(ratio));
+    return metrics_end(t, line);
+}
+
 lode_status trainer_write_turn(lode_trainer *t, lode_turn turn) {
     trainer_sums sums = t->at.sums[turn];
     LODE_TRY(lode_comm_sum(t->comm, (double *)&sums, 3)); /* all ranks take part */
@@ -52,8 +83,7 @@ lode_status trainer_write_turn(lode_trainer *t, lode_turn turn) {
     json_object_set_new(line, "loss", lode_json_number(sums.loss / sums.seen));
     json_object_set_new(line, "accuracy", lode_json_number(sums.correct / sums.seen));
     json_object_set_new(line, "lr", lode_json_number(metrics_last_lr(t, turn)));
-    if (lode_strategy_n_parameters(t->strategy) > 0)
-        json_object_set_new(line, "entropy", lode_json_number(lode_strategy_entropy(t->strategy)));
+    if (lode_strategy_n_parameters(t->strategy) > 0) metrics_add_shares(t, line);
     lode_status status = lode_strategy_report(t->strategy, &step, line);
     if (status == LODE_OK) return metrics_end(t, line);
     json_decref(line);

@@ -23,6 +23,7 @@ static lode_status state_collect(const lode_trainer *t, lode_state *s) {
     LODE_TRY(lode_optimizer_save(t->weights, s, "weights_opt"));
     if (t->arch != NULL) LODE_TRY(lode_optimizer_save(t->arch, s, "arch_opt"));
     if (t->ema != NULL) LODE_TRY(lode_ema_save(t->ema, s, "ema"));
+    LODE_TRY(trainer_watch_save(t, s));
     return lode_strategy_save(t->strategy, s);
 }
 
@@ -134,6 +135,7 @@ static lode_status state_restore(lode_trainer *t, lode_checkpoint *c) {
     LODE_TRY(lode_optimizer_load(t->weights, c, "weights_opt"));
     if (t->arch != NULL) LODE_TRY(lode_optimizer_load(t->arch, c, "arch_opt"));
     if (t->ema != NULL) LODE_TRY(lode_ema_load(t->ema, c, "ema"));
+    LODE_TRY(trainer_watch_load(t, c));
     LODE_TRY(lode_strategy_load(t->strategy, c));
     LODE_TRY(lode_checkpoint_load_numbers(c, "trainer", numbers, TRAINER_NUMBERS));
     memcpy(&t->at, numbers, sizeof numbers);
