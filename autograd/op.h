@@ -14,7 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define LODE_MAX_AUX    4
+#define LODE_MAX_AUX    5
 #define LODE_MAX_INPUTS 64
 
 typedef struct lode_op lode_op;
@@ -67,7 +67,7 @@ typedef struct lode_op_count {
 } lode_op_count;
 
 /* A legal call for tests, benches, fuzzing and `lode selftest`. */
-#define LODE_EXAMPLE_MAX_INPUTS 16
+#define LODE_EXAMPLE_MAX_INPUTS 24
 typedef struct lode_op_example {
     lode_dtype dtype; /* in: wanted dtype of the float inputs (f64 or f32) */
     int n_x;

@@ -2,9 +2,10 @@
 
    usage: bench_mbconv [words] [seconds] [threads]
    Forward and backward of one block, or of a mixture of nine (kernels 3, 5, 7; expansions 1, 3, 6),
-   with ReLU6, for about `seconds` (1) per case whose name contains `words`. Fused and unfused steps
-   take turns, so that a slow moment of the machine hits both; printed are the least times: of the
-   clock, or of the processor with one thread, which neighbors do not stop. */
+   with ReLU6, or of a block with squeeze-and-excite ("se"), for about `seconds` (1) per case whose
+   name contains `words`. Fused and unfused steps take turns, so that a slow moment of the machine
+   hits both; printed are the least times: of the clock, or of the processor with one thread, which
+   neighbors do not stop. */
 #include "core/parallel.h"
 #include "core/platform.h"
 #include "ops/dispatch.h"
@@ -15,11 +16,11 @@
 #include <string.h>
 #include <time.h>
 
-enum { BENCH_MOST = 9, BENCH_TENSORS = 16 };
+enum { BENCH_MOST = 9, BENCH_TENSORS = 20 };
 
-/* Weights of one candidate, in the order of lode_mbconv_inputs. */
+/* Weights of one candidate: depthwise, project, expand, three norms, squeeze-and-excite. */
 typedef struct bench_block {
-    int kernel, expand;
+    int kernel, expand, reduced; /* reduced: channels of squeeze-and-excite, 0 without */
     lode_tensor *value[BENCH_TENSORS], *grad[BENCH_TENSORS];
 } bench_block;
 
@@ -45,10 +46,10 @@ static lode_tensor *bench_tensor(lode_shape s, uint64_t stream, double mean, dou
     return t;
 }
 
-static void bench_make_block(bench_block *b, int64_t C, int kernel, int expand) {
+static void bench_make_block(bench_block *b, int64_t C, int kernel, int expand, int reduced) {
     int64_t M = C * expand;
     const bool expands = expand > 1;
-    *b = (bench_block){.kernel = kernel, .expand = expand};
+    *b = (bench_block){.kernel = kernel, .expand = expand, .reduced = reduced};
     b->value[0] = bench_tensor(LODE_SHAPE4(M, 1, kernel, kernel), 1, 0, 1.0 / kernel);
     b->value[1] = bench_tensor(LODE_SHAPE4(C, M, 1, 1), 2, 0, 0.1);
     if (expands) b->value[2] = bench_tensor(LODE_SHAPE4(M, C, 1, 1), 3, 0, 0.2);
@@ -56,11 +57,16 @@ static void bench_make_block(bench_block *b, int64_t C, int kernel, int expand) 
         for (int k = 0; k < 4; k++)
             b->value[3 + 4 * i + k] =
                 bench_tensor(LODE_SHAPE1(i < 2 ? M : C), 4, k % 3 == 0 ? 1 : 0, 0.0);
+    if (reduced == 0) return;
+    b->value[16] = bench_tensor(LODE_SHAPE4(reduced, M, 1, 1), 8, 0, 0.1);
+    b->value[17] = bench_tensor(LODE_SHAPE1(reduced), 9, 0, 0);
+    b->value[18] = bench_tensor(LODE_SHAPE4(M, reduced, 1, 1), 10, 0, 0.1);
+    b->value[19] = bench_tensor(LODE_SHAPE1(M), 11, 0, 0);
 }
 
 static lode_var *bench_var(lode_tape *t, bench_block *b, int i) {
     if (b->value[i] == NULL) return NULL;
-    const bool running = i >= 3 && (i - 3) % 4 >= 2;
+    const bool running = i >= 3 && i < 15 && (i - 3) % 4 >= 2;
     return running ? lode_tape_constant(t, b->value[i])
                    : lode_tape_leaf(t, b->value[i], &b->grad[i]);
 }
@@ -71,10 +77,24 @@ static lode_var *bench_norm_act(lode_tape *t, lode_var *z, const lode_mbconv_nor
     return act ? lode_relu6(t, y) : y;
 }
 
+static lode_var *bench_excite(lode_tape *t, const lode_mbconv_inputs *in, lode_var *x) {
+    const lode_conv2d_params point = lode_conv2d_same(1, 1, 1, 1);
+    lode_var *g = lode_conv2d(t, lode_global_avg_pool(t, x), in->reduce, in->reduce_bias, point);
+    g = lode_conv2d(t, lode_relu(t, g), in->widen, in->widen_bias, point);
+    return lode_mul(t, x, lode_hsigmoid(t, g));
+}
+
 static lode_var *bench_forward(lode_tape *t, bench_layer *l, bench_block *b, lode_var *x,
                                bool fused) {
     lode_scope scope = lode_tape_enter(t, "block");
-    lode_mbconv_inputs in = {x, bench_var(t, b, 0), bench_var(t, b, 1), bench_var(t, b, 2), {{0}}};
+    lode_mbconv_inputs in = {.x = x,
+                             .depthwise = bench_var(t, b, 0),
+                             .project = bench_var(t, b, 1),
+                             .expand = bench_var(t, b, 2),
+                             .reduce = bench_var(t, b, 16),
+                             .reduce_bias = bench_var(t, b, 17),
+                             .widen = bench_var(t, b, 18),
+                             .widen_bias = bench_var(t, b, 19)};
     for (int i = 0; i < 3; i++)
         in.norm[i] = (lode_mbconv_norm){bench_var(t, b, 3 + 4 * i), bench_var(t, b, 4 + 4 * i),
                                         bench_var(t, b, 5 + 4 * i), bench_var(t, b, 6 + 4 * i)};
@@ -89,6 +109,7 @@ static lode_var *bench_forward(lode_tape *t, bench_layer *l, bench_block *b, lod
     lode_conv2d_params depthwise =
         lode_conv2d_same(b->kernel, l->stride, 1, (int)(l->C * b->expand));
     y = bench_norm_act(t, lode_conv2d(t, y, in.depthwise, NULL, depthwise), &in.norm[1], true);
+    if (in.reduce != NULL) y = bench_excite(t, &in, y);
     y = lode_conv2d(t, y, in.project, NULL, lode_conv2d_same(1, 1, 1, 1));
     return lode_tape_leave(t, scope, bench_norm_act(t, y, &in.norm[2], false));
 }
@@ -157,12 +178,14 @@ int main(int argc, char **argv) {
     need(lode_dispatch_create(NULL, &d));
     printf("%-28s %9s %9s %9s %9s %7s   (ms)\n", "", "forward", "step", "unfused", "step", "ratio");
     for (size_t s = 0; s < sizeof size / sizeof *size; s++) {
-        for (int k = 3; k <= 7; k += 2) {
+        for (int k = 3; k <= 9; k += 2) { /* the fourth: k5 with squeeze-and-excite */
+            const int kernel = k < 8 ? k : 5, reduced = k < 8 ? 0 : (int)(6 * size[s].C / 4);
             bench_layer l = {size[s].N, size[s].C, size[s].H, 1, 1, {{0}}, 0, 0, 0, 0, 0};
-            snprintf(name, sizeof name, "mbconv k%d e6 N%lld C%lld %lldx%lld", k, (long long)l.N,
-                     (long long)l.C, (long long)l.H, (long long)l.H);
+            snprintf(name, sizeof name, "mbconv k%d e6%s N%lld C%lld %lldx%lld", kernel,
+                     reduced > 0 ? " se" : "", (long long)l.N, (long long)l.C, (long long)l.H,
+                     (long long)l.H);
             if (strstr(name, words) == NULL) continue;
-            bench_make_block(&l.block[0], l.C, k, 6);
+            bench_make_block(&l.block[0], l.C, kernel, 6, reduced);
             bench_run(name, &l, lode_dispatch_runner(d), seconds);
         }
         bench_layer l = {size[s].N, size[s].C, size[s].H, 1, 0, {{0}}, 0, 0, 0, 0, 0};
@@ -171,7 +194,7 @@ int main(int argc, char **argv) {
         if (s >= 3 || strstr(name, words) == NULL) continue;
         for (int k = 3; k <= 7; k += 2)
             for (int e = 0; e <= 6; e += 3)
-                bench_make_block(&l.block[l.n++], l.C, k, e > 0 ? e : 1);
+                bench_make_block(&l.block[l.n++], l.C, k, e > 0 ? e : 1, 0);
         bench_run(name, &l, lode_dispatch_runner(d), seconds);
     }
     lode_dispatch_destroy(d);

@@ -16,7 +16,13 @@ enum {
     MBCONV_MEAN,
     MBCONV_VAR,
     MBCONV_NORM_INPUTS,
-    MBCONV_N_INPUTS = MBCONV_NORM + 3 * MBCONV_NORM_INPUTS
+    MBCONV_SE = MBCONV_NORM + 3 * MBCONV_NORM_INPUTS, /* squeeze-and-excite: */
+    MBCONV_REDUCE = 0,
+    MBCONV_REDUCE_BIAS,
+    MBCONV_WIDEN,
+    MBCONV_WIDEN_BIAS,
+    MBCONV_N_SE,
+    MBCONV_N_INPUTS = MBCONV_SE + MBCONV_N_SE
 };
 
 /* What backward finds in aux. The provider that ran forward reads it, so the order of the floats in
@@ -26,6 +32,7 @@ enum {
     MBCONV_Z3,      /* projection's output, [N,O,OH,OW] */
     MBCONV_STATS,   /* f64: mean, 1/sqrt(var+eps) [M] each of norm 1, of norm 2, [O] of norm 3 */
     MBCONV_MOMENTS, /* f64 [C+1,C]; with an expansion only */
+    /* after them, with squeeze-and-excite: [N, mbconv_gate_row_of().size], see mbconv_gates */
     MBCONV_LANES = 16
 };
 
@@ -34,6 +41,7 @@ typedef struct mbconv_dims {
     int64_t M;          /* channels between the 1x1 convolutions */
     int64_t O, OH, OW;  /* y */
     int64_t K, stride, pad, groups;
+    int64_t R; /* channels between the squeeze-and-excite products, 0 without */
     bool expands;
 } mbconv_dims;
 
@@ -48,6 +56,8 @@ static inline mbconv_dims mbconv_dims_of(const lode_op_call *c) {
     d.OW = d.stride > 0 ? (d.W - 1) / d.stride + 1 : 0;
     d.groups = p->groups > 0 ? p->groups : 1;
     d.expands = c->x[MBCONV_EXPAND] != NULL;
+    const lode_tensor *reduce = c->x[MBCONV_SE + MBCONV_REDUCE];
+    d.R = reduce != NULL ? reduce->shape.dim[0] : 0;
     return d;
 }
 
@@ -60,6 +70,30 @@ static inline lode_tensor *mbconv_norm_input(const lode_op_call *c, int norm, in
     return c->x[MBCONV_NORM + norm * MBCONV_NORM_INPUTS + what];
 }
 
+static inline int64_t mbconv_padded(const mbconv_dims *d) {
+    return (d->M + MBCONV_LANES - 1) / MBCONV_LANES * MBCONV_LANES;
+}
+
+/* What backward finds of an image's gates, and where in its row: means of a2, the gates (both
+   padded as z2 is), the reduced channels after relu. */
+typedef struct mbconv_gate_row {
+    int64_t pooled, gate, reduced, size;
+} mbconv_gate_row;
+static inline mbconv_gate_row mbconv_gate_row_of(const mbconv_dims *d) {
+    int64_t padded = mbconv_padded(d);
+    return (mbconv_gate_row){0, padded, 2 * padded, 2 * padded + d->R};
+}
+static inline lode_tensor *mbconv_gates(const lode_op_call *c, const mbconv_dims *d) {
+    return d->R > 0 ? c->aux[d->expands ? MBCONV_MOMENTS + 1 : MBCONV_MOMENTS] : NULL;
+}
+
 /* In aux STATS: where the mean of a norm (0, 1, 2) stands; 1/sqrt(var+eps) follows it. */
 static inline int64_t mbconv_stats_at(const mbconv_dims *d, int norm) { return norm * 2 * d->M; }
+
+/* mbconv_reference.c */
+lode_status mbconv_reference_forward(const lode_op_call *c);
+lode_status mbconv_reference_backward(const lode_op_call *c, const lode_tensor *dy,
+                                      lode_tensor *const *dx);
+/* How near any argument of an activation comes to a place where its slope jumps. */
+lode_status mbconv_kink_distance(const lode_op_call *c, double *out);
 #endif

@@ -77,9 +77,11 @@ typedef enum lode_act {
 /* The inverted residual of MobileNetV2 in training, one operator for
        conv2d 1x1, batch_norm, act, conv2d depthwise k x k, batch_norm, act, conv2d 1x1, batch_norm
    ("same" padding, k odd, no biases; batch statistics), and x added when `residual`. With groups a
-   channel_shuffle stands before the depthwise convolution, if there is an expansion. Results are
-   those of the parts; what is kept for backward is the second and third convolution's outputs
-   instead of six or eight tensors (docs/fusion.md). Statistics are updated as batch_norm does. */
+   channel_shuffle stands before the depthwise convolution, if there is an expansion. With `reduce`
+   and `widen` a squeeze-and-excite (MobileNetV3, Howard et al. 2019) stands before the last 1x1:
+   each channel of an image times hsigmoid(widen relu(reduce mean(channels))). Results are those of
+   the parts; what is kept for backward is the second and third convolution's outputs instead of six
+   or eight tensors (docs/fusion.md). Statistics are updated as batch_norm does. */
 typedef struct lode_mbconv_params {
     double eps, momentum;
     int32_t stride, act, residual, update_running; /* act: a lode_act */
@@ -94,6 +96,10 @@ typedef struct lode_mbconv_inputs {
     lode_var *project;   /* [O,M/groups,1,1] */
     lode_var *expand;    /* [M,C/groups,1,1]; NULL: left out with its norm and activation, M = C */
     lode_mbconv_norm norm[3];
+    lode_var *reduce;      /* [R,M,1,1]; squeeze-and-excite, NULL: none */
+    lode_var *reduce_bias; /* [R], may be NULL */
+    lode_var *widen;       /* [M,R,1,1] */
+    lode_var *widen_bias;  /* [M], may be NULL */
 } lode_mbconv_inputs;
 LODE_API lode_var *lode_mbconv(lode_tape *t, const lode_mbconv_inputs *in, lode_mbconv_params p);
 

@@ -67,12 +67,18 @@ LODE_API lode_var *lode_pass_conv_bn_act(lode_pass *p, const char *name, lode_va
                                          lode_conv_spec s, lode_act act);
 /* Expand, depthwise and project as one operator, where the pass allows that (the tape trains, norms
    use the batch's statistics): takes the parameters of three lode_pass_conv_bn_act of these names,
-   the first only when `expands`, with a channel shuffle after it when there are groups. */
+   the first only when `expands`, with a channel shuffle after it when there are groups; with
+   `reduced` channels of squeeze-and-excite, those of lode_pass_excite before the third. */
 typedef struct lode_mbconv_spec {
     int64_t hidden, out, kernel, stride, groups;
+    int64_t reduced; /* 0: no squeeze-and-excite */
     lode_act act;
     bool expands, residual; /* residual: x is added */
 } lode_mbconv_spec;
+/* x times its gates: hsigmoid of two 1x1 convolutions of its channels' means, with biases and a
+   relu between: se_reduce.weight [reduced,C,1,1], se_reduce.bias, se_expand.weight, se_expand.bias.
+ */
+LODE_API lode_var *lode_pass_excite(lode_pass *p, lode_var *x, int64_t reduced);
 LODE_API bool lode_pass_fuses(const lode_pass *p);
 LODE_API lode_var *lode_pass_mbconv(lode_pass *p, const char *const names[3], lode_var *x,
                                     lode_mbconv_spec s);

@@ -5,7 +5,7 @@
    after each, activation after the first two; x is added when nothing changes shape. Groups divide
    both 1x1 convolutions and a channel shuffle after the first lets them talk (FBNet, Wu et al.
    2019). Squeeze-and-excite stands after the depthwise activation (MobileNetV3, Howard et al.
-   2019). Without squeeze-and-excite it trains as one operator. With expand 1 the first
+   2019). It trains as one operator. With expand 1 the first
    1x1 is left out, as in MobileNetV2, unless `expand_conv: always`: FBNet's e1 blocks keep it. */
 #include "supernet/block.h"
 
@@ -56,22 +56,9 @@ static lode_status block_mbconv_check(const void *params, const lode_site *site)
     return LODE_OK;
 }
 
-/* Scales each channel by a gate computed from the channels' means. */
-static lode_var *block_mbconv_excite(lode_pass *p, const block_mbconv_params *m, lode_var *x) {
-    lode_tape *t = lode_pass_tape(p);
-    if (x == NULL) return NULL;
-    int64_t hidden = x->value->shape.dim[1];
-    lode_scope scope = lode_tape_enter(t, "se");
-    int64_t reduced = lode_make_divisible(m->se * (double)hidden, 8);
-    lode_conv_spec down = {.out = reduced, .kernel = 1, .bias = true};
-    lode_conv_spec up = {.out = hidden, .kernel = 1, .bias = true};
-    lode_var *gate = lode_pass_conv(p, "se_reduce", lode_global_avg_pool(t, x), down);
-    gate = lode_pass_conv(p, "se_expand", lode_relu(t, gate), up);
-    return lode_tape_leave(t, scope, lode_mul(t, x, lode_hsigmoid(t, gate)));
-}
-
-static bool block_mbconv_fuses(const lode_pass *p, const block_mbconv_params *m) {
-    return !(m->se > 0) && lode_pass_fuses(p);
+/* Channels between the squeeze-and-excite convolutions; 0: none. */
+static int64_t block_mbconv_reduced(const block_mbconv_params *m, int64_t hidden) {
+    return m->se > 0 ? lode_make_divisible(m->se * (double)hidden, 8) : 0;
 }
 
 /* The same in one operator. A branch that may be dropped is added outside. */
@@ -79,7 +66,9 @@ static lode_var *block_mbconv_fused(lode_pass *p, const block_mbconv_params *m,
                                     const lode_site *site, lode_var *x) {
     static const char *const names[3] = {"expand", "depthwise", "project"};
     bool residual = site->stride == 1 && site->in == site->out, drops = lode_pass_drops(p);
-    lode_mbconv_spec s = {.hidden = block_mbconv_hidden(m, site->in),
+    int64_t hidden = block_mbconv_hidden(m, site->in);
+    lode_mbconv_spec s = {.hidden = hidden,
+                          .reduced = block_mbconv_reduced(m, hidden),
                           .out = site->out,
                           .kernel = m->kernel,
                           .stride = site->stride,
@@ -99,7 +88,7 @@ static lode_var *block_mbconv_forward(lode_pass *p, const void *params, const lo
     lode_act act = (lode_act)m->act;
     int64_t hidden = block_mbconv_hidden(m, site->in);
     lode_var *y = x;
-    if (block_mbconv_fuses(p, m)) return block_mbconv_fused(p, m, site, x);
+    if (lode_pass_fuses(p)) return block_mbconv_fused(p, m, site, x);
     if (block_mbconv_expands(m)) {
         lode_conv_spec expand = {.out = hidden, .kernel = 1, .groups = m->groups};
         y = lode_pass_conv_bn_act(p, "expand", y, expand, act);
@@ -108,7 +97,7 @@ static lode_var *block_mbconv_forward(lode_pass *p, const void *params, const lo
     lode_conv_spec depthwise = {
         .out = hidden, .kernel = m->kernel, .stride = site->stride, .groups = hidden};
     y = lode_pass_conv_bn_act(p, "depthwise", y, depthwise, act);
-    if (m->se > 0) y = block_mbconv_excite(p, m, y);
+    if (m->se > 0) y = lode_pass_excite(p, y, block_mbconv_reduced(m, hidden));
     lode_conv_spec project = {.out = site->out, .kernel = 1, .groups = m->groups};
     y = lode_pass_conv_bn_act(p, "project", y, project, LODE_ACT_NONE);
     if (site->stride != 1 || site->in != site->out) return y;

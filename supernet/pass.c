@@ -243,12 +243,36 @@ lode_var *lode_pass_conv_bn_act(lode_pass *p, const char *name, lode_var *x, lod
     return lode_tape_leave(p->tape, scope, lode_pass_act(p, act, y));
 }
 
+lode_var *lode_pass_excite(lode_pass *p, lode_var *x, int64_t reduced) {
+    lode_tape *t = p->tape;
+    if (x == NULL) return NULL;
+    lode_scope scope = lode_tape_enter(t, "se");
+    lode_conv_spec down = {.out = reduced, .kernel = 1, .bias = true};
+    lode_conv_spec up = {.out = x->value->shape.dim[1], .kernel = 1, .bias = true};
+    lode_var *gate = lode_pass_conv(p, "se_reduce", lode_global_avg_pool(t, x), down);
+    gate = lode_pass_conv(p, "se_expand", lode_relu(t, gate), up);
+    return lode_tape_leave(t, scope, lode_mul(t, x, lode_hsigmoid(t, gate)));
+}
+
 /* ---- several of them as one operator ---- */
 bool lode_pass_fuses(const lode_pass *p) {
     const lode_tape_mode mode = lode_tape_get_mode(p->tape);
     if (p->building || p->options.fuse == LODE_FUSE_NEVER) return false;
     if (p->options.bn != LODE_BN_TRAIN && p->options.bn != LODE_BN_BATCH) return false;
     return mode == LODE_TRAIN || (mode == LODE_TRACE && p->options.fuse == LODE_FUSE_TRACE);
+}
+
+/* The weights that lode_pass_excite made, in its order. */
+static bool pass_mbconv_gates(lode_pass *p, lode_mbconv_spec s, lode_mbconv_inputs *in) {
+    const pass_init made = {PASS_VALUE, 0};
+    const lode_shape shape[] = {LODE_SHAPE4(s.reduced, s.hidden, 1, 1), LODE_SHAPE1(s.reduced),
+                                LODE_SHAPE4(s.hidden, s.reduced, 1, 1), LODE_SHAPE1(s.hidden)};
+    if (s.reduced == 0) return true;
+    in->reduce = pass_parameter(p, "se_reduce", "weight", LODE_PARAM_WEIGHT, &shape[0], made);
+    in->reduce_bias = pass_parameter(p, "se_reduce", "bias", LODE_PARAM_BIAS, &shape[1], made);
+    in->widen = pass_parameter(p, "se_expand", "weight", LODE_PARAM_WEIGHT, &shape[2], made);
+    in->widen_bias = pass_parameter(p, "se_expand", "bias", LODE_PARAM_BIAS, &shape[3], made);
+    return in->widen_bias != NULL;
 }
 
 lode_var *lode_pass_mbconv(lode_pass *p, const char *const names[3], lode_var *x,
@@ -265,6 +289,7 @@ lode_var *lode_pass_mbconv(lode_pass *p, const char *const names[3], lode_var *x
         char bn[80];
         int mean_index;
         snprintf(bn, sizeof bn, "%s.bn", names[i]);
+        if (i == 2 && !pass_mbconv_gates(p, s, &inputs)) return NULL;
         *weight[i] = pass_parameter(p, names[i], "weight", LODE_PARAM_WEIGHT, &w[i],
                                     (pass_init){PASS_VALUE, 0}); /* made when the parts were */
         inputs.norm[i] = pass_norm(p, bn, w[i].dim[0], &mean_index);

@@ -24,6 +24,9 @@
 
    So two expanded tensors are written: z2, read three times, and g2, read once.
 
+   Squeeze-and-excite (native_mbconv_gate.c) needs means of a2 before the projection, so z2 of a few
+   images is read twice, the second time from cache; backward has as many sweeps as without.
+
    Grouped 1x1 convolutions run as dense ones with zeros, and the shuffle between them is another
    order of the first one's channels; groups are few and such blocks narrow.
 
@@ -49,8 +52,11 @@ enum {
 bool native_mbconv_supports(const lode_op_call *c) {
     if (!call_is_f32(c) || lode_shape_count(&c->x[MBCONV_X]->shape) == 0) return false;
     mbconv_dims d = mbconv_dims_of(c);
-    for (int i = MBCONV_DEPTHWISE; i <= MBCONV_EXPAND; i++)
-        if (c->x[i] != NULL && !lode_is_packed(c->x[i], LODE_CONTIGUOUS)) return false;
+    static const int weight[] = {MBCONV_DEPTHWISE, MBCONV_PROJECT, MBCONV_EXPAND,
+                                 MBCONV_SE + MBCONV_REDUCE, MBCONV_SE + MBCONV_WIDEN};
+    for (size_t i = 0; i < sizeof weight / sizeof *weight; i++)
+        if (c->x[weight[i]] != NULL && !lode_is_packed(c->x[weight[i]], LODE_CONTIGUOUS))
+            return false;
     return d.K <= SIMD_DW_MAX_KERNEL && d.stride <= SIMD_DW_MAX_STRIDE;
 }
 
@@ -79,6 +85,7 @@ mb_job mb_job_of(const lode_op_call *c) {
     j.simd->mb_plan(&j.m);
     j.taps = d->K * d->K;
     j.wide = j.m.blocks * j.simd->lanes;
+    j.row = mbconv_gate_row_of(d);
     int64_t partial = j.wide * (j.taps + d->O + d->C) * (int64_t)sizeof(float);
     int64_t pieces = mb_clamp(MB_PARTIAL_BYTES / partial, MB_PIECES_LEAST, MB_PIECES);
     j.images = mb_ceil(d->N, pieces);
@@ -159,6 +166,7 @@ void mb_bind(mb_job *j) {
     j->project = j->c->x[MBCONV_PROJECT]->data;
     if (j->d.expands) j->expand = j->c->x[MBCONV_EXPAND]->data;
     if (j->d.groups > 1) mb_densify(j);
+    if (j->d.R > 0) j->gates = mbconv_gates(j->c, &j->d)->data;
     if (!j->d.expands) return;
     j->mean_x = j->c->aux[MBCONV_MOMENTS]->data;
     j->cov = j->mean_x + j->d.C;
@@ -191,15 +199,6 @@ double mb_scale(const mb_job *j, int norm, int64_t i) {
 
 /* ---- packing ---- */
 
-/* Packed weights are const to the kernels only. */
-static float *mb_fill(const float *packed) {
-    union {
-        const float *from;
-        float *to;
-    } u = {packed};
-    return u.to;
-}
-
 void mb_pack_expand(mb_job *j, int64_t begin, int64_t end) {
     const mbconv_dims *d = &j->d;
     const float *w = j->expand;
@@ -208,9 +207,9 @@ void mb_pack_expand(mb_job *j, int64_t begin, int64_t end) {
         bool used = i < d->M;
         double scale = used ? mb_scale(j, 0, i) : 0;
         double shift = used ? mb_channel(j, 0, MBCONV_BETA, i, 0) - scale * mb_mean(j, 0, i) : 0;
-        float *block = mb_fill(j->w.expand) + i / lanes * lanes * d->C + i % lanes;
-        float *row = mb_fill(j->w.expand_t) + i * j->m.in_wide;
-        mb_fill(j->w.shift1)[i] = (float)shift;
+        float *block = mb_writable(j->w.expand) + i / lanes * lanes * d->C + i % lanes;
+        float *row = mb_writable(j->w.expand_t) + i * j->m.in_wide;
+        mb_writable(j->w.shift1)[i] = (float)shift;
         for (int64_t k = 0; k < d->C; k++)
             row[k] = block[k * lanes] = used ? (float)(scale * (double)w[i * d->C + k]) : 0;
         for (int64_t k = d->C; k < j->m.in_wide; k++) row[k] = 0;
@@ -225,11 +224,11 @@ void mb_pack_project(mb_job *j) {
         bool used = i < d->M;
         double scale = used ? mb_scale(j, 1, i) : 0, mean = used ? mb_mean(j, 1, i) : 0;
         double shift = used ? mb_channel(j, 1, MBCONV_BETA, i, 0) - scale * mean : 0;
-        float *block = mb_fill(j->w.project_t) + i / lanes * lanes * d->O + i % lanes;
-        float *row = mb_fill(j->w.project) + i * j->m.out_wide;
-        mb_fill(j->w.scale2)[i] = (float)scale;
-        mb_fill(j->w.shift2)[i] = (float)shift;
-        mb_fill(j->w.mean2)[i] = (float)mean;
+        float *block = mb_writable(j->w.project_t) + i / lanes * lanes * d->O + i % lanes;
+        float *row = mb_writable(j->w.project) + i * j->m.out_wide;
+        mb_writable(j->w.scale2)[i] = (float)scale;
+        mb_writable(j->w.shift2)[i] = (float)shift;
+        mb_writable(j->w.mean2)[i] = (float)mean;
         for (int64_t o = 0; o < d->O; o++) row[o] = block[o * lanes] = used ? w[o * d->M + i] : 0;
         for (int64_t o = d->O; o < j->m.out_wide; o++) row[o] = 0;
     }
@@ -237,7 +236,7 @@ void mb_pack_project(mb_job *j) {
 
 void mb_pack_depthwise(mb_job *j) {
     for (int64_t b = 0; b < j->m.blocks; b++)
-        j->simd->dw_pack(&j->m.dw, b, j->c->x[MBCONV_DEPTHWISE]->data, mb_fill(j->w.depthwise));
+        j->simd->dw_pack(&j->m.dw, b, j->c->x[MBCONV_DEPTHWISE]->data, mb_writable(j->w.depthwise));
 }
 
 /* ---- forward ---- */
@@ -325,8 +324,9 @@ static void mb_project_piece(void *ctx, int64_t piece, int64_t begin, int64_t en
     const mb_job *j = ctx;
     int64_t Q = j->d.OH * j->d.OW, O = j->d.O;
     double *sum = j->s1 + piece * O, *m2 = j->s2 + piece * O;
+    mb_make_gates(j, begin, end);
     for (int64_t n = begin; n < end; n++)
-        j->simd->mb_project(&j->m, &j->w, j->z2 + n * j->wide * Q, j->z3 + n * O * Q,
+        j->simd->mb_project(&j->m, &j->w, j->z2 + n * j->wide * Q, mb_gate(j, n), j->z3 + n * O * Q,
                             mb_scratch(j));
     j->simd->norm_stats((end - begin) * Q, O, j->z3 + begin * O * Q, j->mean3 + piece * O, sum, m2,
                         mb_work(j));
@@ -369,6 +369,7 @@ size_t native_mbconv_forward_workspace(const lode_op_call *c) {
     mb_job j = mb_job_of(c);
     workspace ws = {NULL, 0};
     mb_take(&j, &ws);
+    mb_take_gates(&j, &ws, false);
     mb_reserve_image(&ws, c->x[MBCONV_X]);
     mb_reserve_image(&ws, c->y);
     if (j.d.expands) mb_take_moments(&j, &ws);
@@ -380,6 +381,7 @@ lode_status native_mbconv_forward(const lode_op_call *c) {
     workspace ws = {c->workspace, 0};
     bool unpack = !lode_is_packed(c->y, LODE_CHANNELS_LAST);
     mb_take(&j, &ws);
+    mb_take_gates(&j, &ws, false);
     mb_bind(&j);
     j.x = c->x[MBCONV_X]->data;
     if (!lode_is_packed(c->x[MBCONV_X], LODE_CHANNELS_LAST)) {
@@ -398,6 +400,7 @@ lode_status native_mbconv_forward(const lode_op_call *c) {
     lode_parallel_for(j.d.N, j.images, mb_depthwise_piece, &j);
     mb_merge(&j, 1, j.d.M, j.wide);
     mb_pack_project(&j);
+    mb_pack_gates(&j, false);
     lode_parallel_for(j.d.N, j.images, mb_project_piece, &j);
     mb_merge(&j, 2, j.d.O, j.d.O);
     for (int64_t i = 0; i < j.d.O; i++) {

@@ -39,6 +39,14 @@ typedef struct mb_job {
     double *r1;                             /* [wide] sum of g1 */
     bool add_dy;
     lode_tensor *const *grad;
+
+    /* squeeze-and-excite, native_mbconv_gate.c */
+    mbconv_gate_row row;
+    float *gates;                        /* aux: [N, row.size] */
+    float *packed_reduce, *packed_widen; /* backward: transposed */
+    float *d_gate, *d_reduced, *spread;  /* [N, wide], [N, R], [N, wide] */
+    float *packed_gates;                 /* [N, M] or [N, R] packed */
+    double *gate_sums;                   /* [threads, images, SIMD_MB_GATE_SUMS, wide] */
 } mb_job;
 
 /* Shapes and the cutting into pieces; nothing from memory. */
@@ -68,4 +76,31 @@ void mb_pack_expand(mb_job *j, int64_t begin, int64_t end);
 /* scale2, shift2, mean2 and the projection's weights, when norm 2 is known. */
 void mb_pack_project(mb_job *j);
 void mb_pack_depthwise(mb_job *j);
+
+/* Packed weights as small functions need to fill them. */
+static inline float *mb_writable(const float *packed) {
+    union {
+        const float *from;
+        float *to;
+    } u = {packed};
+    return u.to;
+}
+static inline void mb_put(lode_tensor *t, int64_t i, double v) {
+    if (t != NULL) ((float *)t->data)[i * t->stride[0]] = (float)v;
+}
+
+/* ---- squeeze-and-excite; all do nothing without it ---- */
+void mb_take_gates(mb_job *j, workspace *ws, bool backward);
+void mb_pack_gates(mb_job *j, bool backward);
+/* Means, reduced channels and gates of images begin .. end, when norm 2 is known. */
+void mb_make_gates(const mb_job *j, int64_t begin, int64_t end);
+/* [M] of an image; NULL without. */
+const float *mb_gate(const mb_job *j, int64_t image);
+/* Where an image's sums go, the k-th of this thread's piece. */
+double *mb_gate_sums(const mb_job *j, int64_t k);
+/* Images begin .. end: from their sums, gradients of gates and means, and sum g2, g2 (z2 - mean2).
+ */
+void mb_gates_backward(const mb_job *j, int64_t begin, int64_t end, double *sum, double *sum_z);
+/* Weight gradients, when all images are done. */
+void mb_gate_weights(mb_job *j);
 #endif

@@ -5,18 +5,8 @@
 
 enum { MB_MIX_ROWS = 16 };
 
-static void mb_put(lode_tensor *t, int64_t i, double v) {
-    if (t != NULL) ((float *)t->data)[i * t->stride[0]] = (float)v;
-}
 static lode_tensor *mb_norm_grad(const mb_job *j, int norm, int what) {
     return j->grad[MBCONV_NORM + norm * MBCONV_NORM_INPUTS + what];
-}
-static float *mb_writable(const float *packed) {
-    union {
-        const float *from;
-        float *to;
-    } u = {packed};
-    return u.to;
 }
 
 /* ---- norm 3 ---- */
@@ -71,10 +61,15 @@ static void mb_project_piece(void *ctx, int64_t piece, int64_t begin, int64_t en
         float *dz3 = mb_dz3(j, n);
         j->simd->norm_grad(Q, O, j->z3 + n * Q * O, j->dy + n * Q * O, j->mean3, j->of_g, j->of_x,
                            j->rest, dz3);
-        j->simd->mb_project_backward(&j->m, &j->w, dz3, j->z2 + at,
-                                     j->g2 != NULL ? j->g2 + at : NULL, dw, sum, sum_z,
-                                     mb_scratch(j));
+        float *g2 = j->g2 != NULL ? j->g2 + at : NULL;
+        if (j->d.R > 0)
+            j->simd->mb_project_gated(&j->m, &j->w, mb_gate(j, n), dz3, j->z2 + at, g2, dw,
+                                      mb_gate_sums(j, n - begin), mb_scratch(j));
+        else
+            j->simd->mb_project_backward(&j->m, &j->w, dz3, j->z2 + at, g2, dw, sum, sum_z,
+                                         mb_scratch(j));
     }
+    mb_gates_backward(j, begin, end, sum, sum_z);
 }
 
 static void mb_norm2(mb_job *j) {
@@ -112,15 +107,17 @@ static void mb_depthwise_piece(void *ctx, int64_t piece, int64_t begin, int64_t 
     }
     if (xg != NULL) memset(xg, 0, (size_t)(j->wide * C) * sizeof *xg);
     j->simd->mb_begin(&j->m, scratch);
-    for (int64_t n = begin; n < end; n++)
+    for (int64_t n = begin; n < end; n++) {
+        simd_mb_gate gate = {mb_gate(j, n), j->spread + n * j->wide};
         for (int64_t pair = 0; pair < j->m.pairs; pair++) {
             int64_t channel = 2 * pair * j->simd->lanes, at = (n * j->wide + channel) * Q;
-            j->simd->mb_backward(&j->m, &j->w, pair, j->x + n * P * C, j->z2 + at,
-                                 j->g2 != NULL ? j->g2 + at : NULL, mb_dz3(j, n),
+            j->simd->mb_backward(&j->m, &j->w, j->d.R > 0 ? &gate : NULL, pair, j->x + n * P * C,
+                                 j->z2 + at, j->g2 != NULL ? j->g2 + at : NULL, mb_dz3(j, n),
                                  dw != NULL ? dw + channel * j->taps : NULL,
                                  xg != NULL ? xg + channel * C : NULL, sum + channel,
                                  j->dx != NULL ? j->dx + n * P * C : NULL, pair > 0, scratch);
         }
+    }
 }
 
 /* ---- weight gradients out of the pieces' partial sums ---- */
@@ -244,6 +241,7 @@ static void mb_take_backward(mb_job *j, workspace *ws) {
     size_t rows = (size_t)(d->N * d->OH * d->OW), wide = (size_t)j->wide, C = (size_t)d->C;
     size_t pieces = (size_t)j->pieces, panel = (size_t)j->simd->gemm_panel();
     mb_take(j, ws);
+    mb_take_gates(j, ws, true);
     j->dz3_floats = (d->OH * d->OW * d->O + 15) / 16 * 16;
     if (!j->m.again) j->g2 = workspace_floats(ws, rows * wide);
     size_t images = j->m.again ? (size_t)d->N : (size_t)lode_get_threads();
@@ -284,7 +282,7 @@ lode_status native_mbconv_backward(const lode_op_call *c, const lode_tensor *dy,
     mb_job j = mb_job_of(c);
     workspace ws = {c->workspace, 0};
     lode_tensor *to = dx[MBCONV_X];
-    for (int i = MBCONV_DEPTHWISE; i <= MBCONV_EXPAND; i++)
+    for (int i = MBCONV_DEPTHWISE; i < c->n_x; i++)
         if (dx[i] != NULL && !lode_is_packed(dx[i], LODE_CONTIGUOUS))
             return c->op->reference.backward(c, dy, dx);
     mb_take_backward(&j, &ws);
@@ -297,10 +295,12 @@ lode_status native_mbconv_backward(const lode_op_call *c, const lode_tensor *dy,
     j.add_dy = j.p->residual;
     mb_norm3(&j);
     mb_pack_project(&j);
+    mb_pack_gates(&j, true);
     mb_pack_depthwise(&j);
     if (j.d.expands) mb_pack_expand(&j, 0, j.m.blocks);
     lode_parallel_for(j.d.N, j.images, mb_project_piece, &j);
     mb_norm2(&j);
+    mb_gate_weights(&j);
     lode_parallel_for(j.d.N, j.images, mb_depthwise_piece, &j);
     lode_parallel_for(j.m.blocks, 1, mb_weights_piece, &j);
     if (j.d.expands) {

@@ -91,6 +91,14 @@ typedef struct simd_mb_weights {
     const float *expand_t;                /* [M][in_wide], scaled by norm 1 */
     const float *of_g, *of_z, *rest;      /* [M]: dz2 = of_g g2 + of_z z2 + rest */
 } simd_mb_weights;
+/* Squeeze-and-excite of one image: what the projection sees is gate a2, and what its gradient da
+   means for a2 is gate da + spread. [M] each. */
+typedef struct simd_mb_gate {
+    const float *gate, *spread;
+} simd_mb_gate;
+/* Sums over the pixels of an image that the gates' backward needs, [M] each, in this order: da a2,
+   da s, da s (z2 - mean2), s, s (z2 - mean2); s the activation's slope. */
+enum { SIMD_MB_GATE_SUMS = 5 };
 
 /* Flat loops over n floats: out[i] = f(in[0][i], in[1][i]; p). _BACKWARD: in[0] is what the
    operator keeps (x or y, as ops/activation.c says), in[1] is dy. */
@@ -193,21 +201,28 @@ typedef struct lode_simd {
        and its statistics joined to those of n_before values: sum, m2 [M]. */
     void (*mb_forward)(const simd_mb *m, const simd_mb_weights *w, int64_t pair, const float *x,
                        float *z2, double n_before, double *sum, double *m2, float *scratch);
-    /* One image: z3 [pixels,out]. */
-    void (*mb_project)(const simd_mb *m, const simd_mb_weights *w, const float *z2, float *z3,
-                       float *scratch);
+    /* One image: means of a2, [M]. */
+    void (*mb_pool)(const simd_mb *m, const simd_mb_weights *w, const float *z2, float *mean);
+    /* One image: z3 [pixels,out]. gate [M] may be NULL. */
+    void (*mb_project)(const simd_mb *m, const simd_mb_weights *w, const float *z2,
+                       const float *gate, float *z3, float *scratch);
     /* One image: g2, the gradient behind norm 2, as z2 lies (not with `again`); dw [blocks][out][V]
        (may be NULL) += the projection's weight gradient; sum[M] += g2, sum_z += g2 (z2 - mean2). */
     void (*mb_project_backward)(const simd_mb *m, const simd_mb_weights *w, const float *dz3,
                                 const float *z2, float *g2, float *dw, double *sum, double *sum_z,
                                 float *scratch);
+    /* The same with gates: g2 becomes da, the gradient of gate a2, instead; writes `sums`. */
+    void (*mb_project_gated)(const simd_mb *m, const simd_mb_weights *w, const float *gate,
+                             const float *dz3, const float *z2, float *da, float *dw, double *sums,
+                             float *scratch);
     /* One image and pair: dw [blocks][k*k][V] (may be NULL) +=; with an expansion xg
        [blocks][in][V]
        += x^T g1, sum[M] += g1, g1 = the gradient behind norm 1, and dx = (add: +=) g1 expand_t;
-       else dx of these channels. dx may be NULL. */
-    void (*mb_backward)(const simd_mb *m, const simd_mb_weights *w, int64_t pair, const float *x,
-                        const float *z2, const float *g2, const float *dz3, float *dw, float *xg,
-                        double *sum, float *dx, bool add, float *scratch);
+       else dx of these channels. dx may be NULL. gate: NULL, or g2 is da. */
+    void (*mb_backward)(const simd_mb *m, const simd_mb_weights *w, const simd_mb_gate *gate,
+                        int64_t pair, const float *x, const float *z2, const float *g2,
+                        const float *dz3, float *dw, float *xg, double *sum, float *dx, bool add,
+                        float *scratch);
     /* out[i] = sum of from[p stride + i] over n pieces, i < count. */
     void (*mb_sum_pieces)(int64_t n, int64_t stride, int64_t count, const float *from, double *out);
     /* y += x a + b (+ r); a [c][c rounded up to V], b padded likewise; rows of c floats. */

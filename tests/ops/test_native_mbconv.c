@@ -1,8 +1,9 @@
 /* labels: unit, parity
    The fused MBConv of the native provider against the reference, for every instruction set: kernels
    1 to 9, strides, odd sizes and channels, tails of vectors, every activation, with and without
-   expansion, residual and affine norms. Smooth activations must agree to rounding; where a slope
-   jumps, a value on the other side of the jump may differ, so those are compared by their norms. */
+   expansion, residual, affine norms and squeeze-and-excite. Smooth activations must agree to
+   rounding; where a slope jumps, a value on the other side of the jump may differ, so those are
+   compared by their norms. */
 #include "core/parallel.h"
 #include "ops/dispatch.h"
 #include "ops/native/simd.h"
@@ -15,42 +16,52 @@ typedef struct block_case {
     int64_t N, C, H, W, M, O, K;
     int stride, act;
     bool expands, affine, residual;
-    int groups;
+    int groups, R;
 } block_case;
 
 static const block_case cases[] = {
     /* kernels, at stride 1 and 2 */
-    {3, 5, 9, 7, 21, 6, 1, 1, LODE_ACT_SWISH, true, true, false, 0},
-    {3, 5, 9, 7, 21, 6, 3, 1, LODE_ACT_SWISH, true, true, false, 0},
-    {3, 5, 9, 7, 21, 6, 5, 1, LODE_ACT_NONE, true, true, false, 0},
-    {3, 5, 9, 7, 21, 6, 7, 1, LODE_ACT_SWISH, true, true, false, 0},
-    {3, 5, 9, 7, 21, 6, 9, 1, LODE_ACT_NONE, true, true, false, 0},
-    {2, 6, 8, 11, 40, 9, 1, 2, LODE_ACT_SWISH, true, true, false, 0},
-    {2, 6, 8, 11, 40, 9, 3, 2, LODE_ACT_NONE, true, true, false, 0},
-    {2, 6, 8, 11, 40, 9, 5, 2, LODE_ACT_SWISH, true, true, false, 0},
-    {2, 6, 8, 11, 40, 9, 7, 2, LODE_ACT_NONE, true, true, false, 0},
-    {2, 6, 8, 11, 40, 9, 9, 3, LODE_ACT_SWISH, true, true, false, 0},
+    {3, 5, 9, 7, 21, 6, 1, 1, LODE_ACT_SWISH, true, true, false, 0, 0},
+    {3, 5, 9, 7, 21, 6, 3, 1, LODE_ACT_SWISH, true, true, false, 0, 0},
+    {3, 5, 9, 7, 21, 6, 5, 1, LODE_ACT_NONE, true, true, false, 0, 0},
+    {3, 5, 9, 7, 21, 6, 7, 1, LODE_ACT_SWISH, true, true, false, 0, 0},
+    {3, 5, 9, 7, 21, 6, 9, 1, LODE_ACT_NONE, true, true, false, 0, 0},
+    {2, 6, 8, 11, 40, 9, 1, 2, LODE_ACT_SWISH, true, true, false, 0, 0},
+    {2, 6, 8, 11, 40, 9, 3, 2, LODE_ACT_NONE, true, true, false, 0, 0},
+    {2, 6, 8, 11, 40, 9, 5, 2, LODE_ACT_SWISH, true, true, false, 0, 0},
+    {2, 6, 8, 11, 40, 9, 7, 2, LODE_ACT_NONE, true, true, false, 0, 0},
+    {2, 6, 8, 11, 40, 9, 9, 3, LODE_ACT_SWISH, true, true, false, 0, 0},
     /* activations and the rest */
-    {4, 8, 12, 12, 48, 8, 3, 1, LODE_ACT_RELU, true, true, true, 0},
-    {4, 8, 12, 12, 48, 8, 5, 1, LODE_ACT_RELU6, true, true, true, 0},
-    {4, 8, 12, 12, 48, 8, 3, 1, LODE_ACT_HSWISH, true, false, true, 0},
-    {4, 8, 12, 12, 48, 8, 3, 2, LODE_ACT_HSWISH, true, true, false, 0},
-    {5, 19, 6, 6, 19, 19, 3, 1, LODE_ACT_SWISH, false, true, true, 0},
-    {5, 37, 6, 5, 37, 3, 5, 2, LODE_ACT_RELU6, false, true, false, 0},
-    {3, 16, 7, 7, 16, 40, 3, 1, LODE_ACT_NONE, false, false, false, 0},
+    {4, 8, 12, 12, 48, 8, 3, 1, LODE_ACT_RELU, true, true, true, 0, 0},
+    {4, 8, 12, 12, 48, 8, 5, 1, LODE_ACT_RELU6, true, true, true, 0, 0},
+    {4, 8, 12, 12, 48, 8, 3, 1, LODE_ACT_HSWISH, true, false, true, 0, 0},
+    {4, 8, 12, 12, 48, 8, 3, 2, LODE_ACT_HSWISH, true, true, false, 0, 0},
+    {5, 19, 6, 6, 19, 19, 3, 1, LODE_ACT_SWISH, false, true, true, 0, 0},
+    {5, 37, 6, 5, 37, 3, 5, 2, LODE_ACT_RELU6, false, true, false, 0, 0},
+    {3, 16, 7, 7, 16, 40, 3, 1, LODE_ACT_NONE, false, false, false, 0, 0},
     /* wide y (g2 is kept), many bands, one pixel, more images than pieces */
-    {2, 33, 5, 5, 70, 35, 3, 1, LODE_ACT_RELU, true, true, false, 0},
-    {1, 3, 70, 66, 18, 4, 7, 1, LODE_ACT_SWISH, true, true, false, 0},
-    {1, 3, 90, 130, 17, 2, 5, 2, LODE_ACT_SWISH, true, true, false, 0},
-    {40, 4, 1, 1, 12, 4, 3, 1, LODE_ACT_SWISH, true, true, true, 0},
-    {37, 4, 6, 6, 24, 4, 3, 1, LODE_ACT_SWISH, true, true, true, 0},
+    {2, 33, 5, 5, 70, 35, 3, 1, LODE_ACT_RELU, true, true, false, 0, 0},
+    {1, 3, 70, 66, 18, 4, 7, 1, LODE_ACT_SWISH, true, true, false, 0, 0},
+    {1, 3, 90, 130, 17, 2, 5, 2, LODE_ACT_SWISH, true, true, false, 0, 0},
+    {40, 4, 1, 1, 12, 4, 3, 1, LODE_ACT_SWISH, true, true, true, 0, 0},
+    {37, 4, 6, 6, 24, 4, 3, 1, LODE_ACT_SWISH, true, true, true, 0, 0},
     /* groups */
-    {3, 6, 6, 7, 36, 6, 3, 1, LODE_ACT_SWISH, true, true, true, 2},
-    {3, 6, 6, 7, 36, 9, 5, 2, LODE_ACT_RELU6, true, true, false, 3},
-    {3, 36, 6, 7, 36, 4, 3, 1, LODE_ACT_SWISH, false, true, false, 4},
+    {3, 6, 6, 7, 36, 6, 3, 1, LODE_ACT_SWISH, true, true, true, 2, 0},
+    {3, 6, 6, 7, 36, 9, 5, 2, LODE_ACT_RELU6, true, true, false, 3, 0},
+    {3, 36, 6, 7, 36, 4, 3, 1, LODE_ACT_SWISH, false, true, false, 4, 0},
+    /* squeeze-and-excite: kernels, strides, tails, activations, wide y, no expansion, groups */
+    {3, 5, 9, 7, 21, 6, 3, 1, LODE_ACT_SWISH, true, true, false, 0, 7},
+    {3, 5, 9, 7, 21, 6, 5, 2, LODE_ACT_NONE, true, true, false, 0, 8},
+    {2, 6, 8, 11, 40, 9, 7, 1, LODE_ACT_RELU6, true, true, false, 0, 10},
+    {2, 6, 8, 11, 40, 9, 9, 2, LODE_ACT_RELU, true, false, false, 0, 24},
+    {9, 8, 12, 12, 48, 8, 5, 1, LODE_ACT_HSWISH, true, true, true, 0, 12},
+    {5, 33, 11, 9, 70, 35, 3, 1, LODE_ACT_RELU, true, true, false, 0, 18},
+    {5, 37, 6, 5, 37, 40, 5, 2, LODE_ACT_SWISH, false, true, false, 0, 1},
+    {5, 19, 1, 1, 19, 19, 3, 1, LODE_ACT_NONE, false, true, true, 0, 33},
+    {37, 6, 6, 7, 36, 6, 3, 1, LODE_ACT_SWISH, true, true, true, 3, 9},
 };
 
-enum { INPUTS = 16, OUTPUTS = 1 + INPUTS + 6 /* y, gradients, running statistics */ };
+enum { INPUTS = 20, OUTPUTS = 1 + INPUTS + 6 /* y, gradients, running statistics */ };
 
 typedef struct block_run {
     lode_tensor *x[INPUTS], *grad[INPUTS], *out[OUTPUTS];
@@ -75,6 +86,11 @@ static void block_inputs(const block_case *b, lode_tensor **x) {
     for (int i = b->expands ? 0 : 1; i < 3; i++)
         for (int k = b->affine ? 0 : 2; k < 4; k++)
             x[4 + 4 * i + k] = drawn(LODE_SHAPE1(i < 2 ? b->M : b->O), 4, k % 3 == 0 ? 1 : 0, 0.2);
+    if (b->R == 0) return;
+    x[16] = drawn(LODE_SHAPE4(b->R, b->M, 1, 1), 5, 0, 1 / sqrt((double)b->M));
+    if (b->affine) x[17] = drawn(LODE_SHAPE1(b->R), 6, 0.3, 0.5);
+    x[18] = drawn(LODE_SHAPE4(b->M, b->R, 1, 1), 7, 0, 1 / sqrt((double)b->R));
+    if (b->affine) x[19] = drawn(LODE_SHAPE1(b->M), 8, 0, 0.5);
 }
 
 /* `frozen`: of all inputs only x wants a gradient. */
@@ -86,7 +102,7 @@ static void block_run_on(const lode_runner *runner, const block_case *b, bool fr
     block_inputs(b, r->x);
     assert_ok(lode_tape_create(LODE_TRAIN, runner, &t));
     for (int i = 0; i < INPUTS; i++) {
-        bool running = i >= 4 && i % 4 >= 2;
+        bool running = i >= 4 && i < 16 && i % 4 >= 2;
         if (r->x[i] == NULL) continue;
         v[i] = running || (frozen && i > 0) ? lode_tape_constant(t, r->x[i])
                                             : lode_tape_leaf(t, r->x[i], &r->grad[i]);
@@ -205,7 +221,7 @@ static void test_frozen_weights(void **state) {
    channels that nearly cancel. */
 static void test_statistics_far_from_zero(void **state) {
     (void)state;
-    const block_case b = {4, 6, 8, 8, 24, 6, 3, 1, LODE_ACT_NONE, true, true, false, 0};
+    const block_case b = {4, 6, 8, 8, 24, 6, 3, 1, LODE_ACT_NONE, true, true, false, 0, 0};
     lode_dispatch *d = NULL;
     assert_ok(lode_dispatch_create(NULL, &d));
     block_run want, got;
@@ -219,7 +235,8 @@ static void test_statistics_far_from_zero(void **state) {
         for (int64_t i = 0; i < lode_tensor_count(run[k]->x[0]); i++)
             lode_put(run[k]->x[0], i, 64 + lode_at(run[k]->x[0], i) / 8);
         assert_ok(lode_tape_create(LODE_EVAL, runner[k], &t));
-        for (int i = 0; i < INPUTS; i++) v[i] = lode_tape_constant(t, run[k]->x[i]);
+        for (int i = 0; i < INPUTS; i++)
+            v[i] = run[k]->x[i] != NULL ? lode_tape_constant(t, run[k]->x[i]) : NULL;
         lode_mbconv_params p = {1e-5, 1, 1, LODE_ACT_NONE, 0, 1, 1, 0};
         run[k]->out[0] = lode_take_value(lode_apply(t, &lode_op_mbconv, v, INPUTS, &p));
         assert_ok(lode_tape_status(t));

@@ -17,7 +17,9 @@
     "    e: {op: mbconv, kernel: 3, expand: 2, act: none}\n"                                       \
     "    f: {op: mbconv, kernel: 3, expand: 2, groups: 2, act: relu}\n"                            \
     "    g: {op: mbconv, kernel: 3, expand: 1, groups: 2, act: relu6}\n"                           \
-    "    se: {op: mbconv, kernel: 3, expand: 2, se: 0.5, act: relu}\n"                             \
+    "    h: {op: mbconv, kernel: 3, expand: 2, se: 0.5, act: relu}\n"                              \
+    "    i: {op: mbconv, kernel: 5, expand: 3, se: 0.25, groups: 2, act: hswish}\n"                \
+    "    j: {op: mbconv, kernel: 3, expand: 1, se: 1, act: swish}\n"                               \
     "    skip: {op: skip, at_shape_change: {op: conv, kernel: 1, act: none}}\n"                    \
     "layers:\n"                                                                                    \
     "  - {name: stem, op: conv, kernel: 3, channels: 4, act: relu}\n"                              \
@@ -26,7 +28,7 @@
     "  - {name: pool, op: global_pool}\n"                                                          \
     "  - {name: classifier, op: linear}\n"
 
-enum { BATCH = 6, STEPS = 3, FUSES = 7 /* of the options a..g */ };
+enum { BATCH = 6, STEPS = 3, FUSES = 10 /* of the options a..j */ };
 
 static lode_var *labels_of(lode_tape *t) {
     lode_tensor *labels;

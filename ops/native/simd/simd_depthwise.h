@@ -100,7 +100,7 @@ LODE_INLINE void dw_row_of(int k, int unit, const dw_rows *t, int64_t n, lode_v 
 #undef DW_TILE
 }
 
-static void dw_row(const dw_rows *t, int64_t n, lode_v start, int64_t lanes, float *out,
+static inline void dw_row(const dw_rows *t, int64_t n, lode_v start, int64_t lanes, float *out,
                    int64_t step) {
     switch (t->taps->unit * t->taps->n) {
     case 3:

@@ -27,7 +27,9 @@
 #define simd_run_mb_moments          LODE_ISA_NAME(simd_run_mb_moments)
 #define simd_run_mb_quadratic        LODE_ISA_NAME(simd_run_mb_quadratic)
 #define simd_run_mb_forward          LODE_ISA_NAME(simd_run_mb_forward)
+#define simd_run_mb_pool             LODE_ISA_NAME(simd_run_mb_pool)
 #define simd_run_mb_project          LODE_ISA_NAME(simd_run_mb_project)
+#define simd_run_mb_project_gated    LODE_ISA_NAME(simd_run_mb_project_gated)
 #define simd_run_mb_project_backward LODE_ISA_NAME(simd_run_mb_project_backward)
 #define simd_run_mb_backward         LODE_ISA_NAME(simd_run_mb_backward)
 #define simd_run_mb_sum_pieces       LODE_ISA_NAME(simd_run_mb_sum_pieces)
@@ -93,8 +95,9 @@ void simd_run_mb_plan(simd_mb *m);
 void simd_run_mb_begin(const simd_mb *m, float *scratch);
 void simd_run_mb_forward(const simd_mb *m, const simd_mb_weights *w, int64_t pair, const float *x,
                          float *z2, double n_before, double *sum, double *m2, float *scratch);
-void simd_run_mb_project(const simd_mb *m, const simd_mb_weights *w, const float *z2, float *z3,
-                         float *scratch);
+void simd_run_mb_pool(const simd_mb *m, const simd_mb_weights *w, const float *z2, float *mean);
+void simd_run_mb_project(const simd_mb *m, const simd_mb_weights *w, const float *z2,
+                         const float *gate, float *z3, float *scratch);
 void simd_run_mb_finish(int64_t rows, int64_t c, const float *x, const float *mean,
                         const float *scale, const float *shift, const float *r, float *y);
 
@@ -107,9 +110,13 @@ void simd_run_mb_quadratic(int64_t n, int64_t c, const double *cov, const float 
 void simd_run_mb_project_backward(const simd_mb *m, const simd_mb_weights *w, const float *dz3,
                                   const float *z2, float *g2, float *dw, double *sum, double *sum_z,
                                   float *scratch);
-void simd_run_mb_backward(const simd_mb *m, const simd_mb_weights *w, int64_t pair, const float *x,
-                          const float *z2, const float *g2, const float *dz3, float *dw, float *xg,
-                          double *sum, float *dx, bool add, float *scratch);
+void simd_run_mb_project_gated(const simd_mb *m, const simd_mb_weights *w, const float *gate,
+                               const float *dz3, const float *z2, float *da, float *dw,
+                               double *sums, float *scratch);
+void simd_run_mb_backward(const simd_mb *m, const simd_mb_weights *w, const simd_mb_gate *gate,
+                          int64_t pair, const float *x, const float *z2, const float *g2,
+                          const float *dz3, float *dw, float *xg, double *sum, float *dx, bool add,
+                          float *scratch);
 void simd_run_mb_sum_pieces(int64_t n, int64_t stride, int64_t count, const float *from,
                             double *out);
 void simd_run_mb_affine(int64_t rows, int64_t c, const float *x, const float *a, const float *b,

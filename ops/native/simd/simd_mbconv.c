@@ -212,9 +212,11 @@ LODE_INLINE void mb_project_columns(int nv, const simd_mb *m, int64_t n, const f
 #undef MB_TILE
 }
 
-static void mb_a2(const simd_mb *m, const simd_mb_weights *w, int64_t n, const float *z2,
-                  int64_t block_floats, float *a) {
+/* gate a2 of n pixels of all blocks. gate NULL: 1. */
+static void mb_a2(const simd_mb *m, const simd_mb_weights *w, const float *gate, int64_t n,
+                  const float *z2, int64_t block_floats, float *a) {
     for (int64_t b = 0; b < m->blocks; b++) {
+        lode_v times = gate != NULL ? lode_v_load(gate + b * V) : lode_v_set(1.0f);
         lode_v scale = lode_v_load(w->scale2 + b * V), shift = lode_v_load(w->shift2 + b * V);
         lode_v low = lode_v_set(m->low), high = lode_v_set(m->high);
         const float *z = z2 + b * block_floats;
@@ -223,19 +225,21 @@ static void mb_a2(const simd_mb *m, const simd_mb_weights *w, int64_t n, const f
             for (int64_t i = 0; i < n; i++)
                 lode_v_store(out + i * V, lode_v_load(z + i * V) * scale + shift);
             mb_act_run(m, n, out, 1, out, NULL);
+            for (int64_t i = 0; gate != NULL && i < n; i++)
+                lode_v_store(out + i * V, lode_v_load(out + i * V) * times);
         } else
             for (int64_t i = 0; i < n; i++)
                 lode_v_store(out + i * V,
-                             act_clamp(low, high, lode_v_load(z + i * V) * scale + shift));
+                             act_clamp(low, high, lode_v_load(z + i * V) * scale + shift) * times);
     }
 }
 
-void simd_run_mb_project(const simd_mb *m, const simd_mb_weights *w, const float *z2, float *z3,
-                         float *scratch) {
+void simd_run_mb_project(const simd_mb *m, const simd_mb_weights *w, const float *z2,
+                         const float *gate, float *z3, float *scratch) {
     int64_t pixels = m->dw.oh * m->dw.ow;
     for (int64_t i = 0; i < pixels; i += m->pixels) {
         int64_t n = dw_min(m->pixels, pixels - i), j = 0, next = i + n;
-        mb_a2(m, w, n, z2 + i * V, pixels * V, scratch);
+        mb_a2(m, w, gate, n, z2 + i * V, pixels * V, scratch);
         for (int64_t b = 0; next < pixels && b < m->blocks; b++)
             mb_prefetch(dw_min(m->pixels, pixels - next) * V, z2 + (b * pixels + next) * V);
         for (; j + V < m->out; j += 2 * V)

@@ -192,6 +192,12 @@ static inline void mb_x_rows(const simd_mb *m, const simd_mb_weights *w, mb_rows
             mb_x_row(m, r, block + q, q, x, r->u + q * plane + (i - first) * d->w * V, i);
 }
 
+static inline void mb_add_lanes(lode_v v, double *sum) {
+    float lane[V];
+    lode_v_store(lane, v);
+    for (int l = 0; l < V; l++) sum[l] += (double)lane[l];
+}
+
 /* Brings n floats near while something else is computed. */
 static inline void mb_prefetch(int64_t n, const float *p) {
     for (int64_t i = 0; i < n; i += 16) LODE_PREFETCH(p + i);

@@ -6,12 +6,6 @@
    and of dx. Nothing expanded is written but these rings. */
 #include "ops/native/simd/simd_mbconv.h"
 
-static void mb_add_lanes(lode_v v, double *sum) {
-    float lane[V];
-    lode_v_store(lane, v);
-    for (int l = 0; l < V; l++) sum[l] += (double)lane[l];
-}
-
 /* ---- projection ---- */
 
 enum { MB_DROP, MB_STORE, MB_STREAM }; /* what becomes of g2 */
@@ -88,26 +82,49 @@ void simd_run_mb_project_backward(const simd_mb *m, const simd_mb_weights *w, co
 typedef struct mb_sweep {
     const simd_mb *m;
     const simd_mb_weights *w;
-    int64_t block, blocks; /* the pair's */
+    const simd_mb_gate *gate; /* may be NULL */
+    int64_t block, blocks;    /* the pair's */
     mb_rows a1;
     float *dz2[2], *g; /* rings of packed rows; g1 [2][rows * W][V] */
     const float *zero;
     int64_t g_done;
 } mb_sweep;
 
-/* n pixels of dz2 of block b to `row`. again: da is the gradient of a2, else it is g2. */
-LODE_INLINE void mb_dz2_run(bool again, const mb_sweep *s, int64_t b, int64_t n, const float *da,
-                            const float *z2, float *row) {
+/* n pixels of dz2 of block b to `row`. kind, a constant: da is g2, or the gradient of a2 (a clamp
+   follows), or that of gate a2 (any activation). */
+enum { MB_OF_G2, MB_OF_A2, MB_OF_GATED };
+LODE_INLINE void mb_dz2_run(int kind, int act, const mb_sweep *s, int64_t b, int64_t n,
+                            const float *da, const float *z2, float *row) {
     const simd_mb_weights *w = s->w;
     lode_v of_g = lode_v_load(w->of_g + b * V), of_z = lode_v_load(w->of_z + b * V);
     lode_v scale = lode_v_load(w->scale2 + b * V), shift = lode_v_load(w->shift2 + b * V);
     lode_v rest = lode_v_load(w->rest + b * V);
     lode_v low = lode_v_set(s->m->low), high = lode_v_set(s->m->high);
+    lode_v gate = kind == MB_OF_GATED ? lode_v_load(s->gate->gate + b * V) : scale;
+    lode_v spread = kind == MB_OF_GATED ? lode_v_load(s->gate->spread + b * V) : scale;
     for (int64_t i = 0; i < n; i++) {
-        lode_v z = lode_v_load(z2 + i * V), g = lode_v_load(da + i * V);
-        if (again) g = act_clamp_gradient(low, high, z * scale + shift, g);
+        lode_v z = lode_v_load(z2 + i * V), g = lode_v_load(da + i * V), a;
+        if (kind == MB_OF_GATED) g = g * gate + spread;
+        if (kind != MB_OF_G2)
+            g = act < 0 ? act_clamp_gradient(low, high, z * scale + shift, g)
+                        : act_smooth_gradient(act, z * scale + shift, g, &a);
         lode_v_store(row + i * V, g * of_g + (z * of_z + rest));
     }
+}
+
+static void mb_dz2_row(const mb_sweep *s, int64_t b, int64_t n, const float *da, const float *z2,
+                       float *row) {
+    const simd_mb *m = s->m;
+    if (s->gate == NULL && !m->again)
+        mb_dz2_run(MB_OF_G2, -1, s, b, n, da, z2, row);
+    else if (s->gate == NULL)
+        mb_dz2_run(MB_OF_A2, -1, s, b, n, da, z2, row);
+    else if (m->act == LODE_ACT_HSWISH)
+        mb_dz2_run(MB_OF_GATED, LODE_ACT_HSWISH, s, b, n, da, z2, row);
+    else if (m->act == LODE_ACT_SWISH)
+        mb_dz2_run(MB_OF_GATED, LODE_ACT_SWISH, s, b, n, da, z2, row);
+    else
+        mb_dz2_run(MB_OF_GATED, -1, s, b, n, da, z2, row);
 }
 
 /* Rows first .. last of dz2 of the pair, packed. */
@@ -125,11 +142,8 @@ static void mb_dz2_rows(mb_sweep *s, int64_t first, int64_t last, const float *z
         for (int64_t i = first; i < last; i++) {
             float *row = s->dz2[q] + (i & (m->dy_ring - 1)) * d->dy_row + d->dy_left * V;
             int64_t at = (q * d->oh + i) * line;
-            if (m->again)
-                mb_dz2_run(true, s, s->block + q, d->ow, da + q * plane + (i - first) * line,
-                           z2 + at, row);
-            else
-                mb_dz2_run(false, s, s->block + q, d->ow, g2 + at, z2 + at, row);
+            const float *from = m->again ? da + q * plane + (i - first) * line : g2 + at;
+            mb_dz2_row(s, s->block + q, d->ow, from, z2 + at, row);
         }
 }
 
@@ -270,12 +284,14 @@ static void mb_sweep_carve(mb_sweep *s, float *scratch) {
     s->g = scratch;
 }
 
-void simd_run_mb_backward(const simd_mb *m, const simd_mb_weights *w, int64_t pair, const float *x,
-                          const float *z2, const float *g2, const float *dz3, float *dw, float *xg,
-                          double *sum, float *dx, bool add, float *scratch) {
+void simd_run_mb_backward(const simd_mb *m, const simd_mb_weights *w, const simd_mb_gate *gate,
+                          int64_t pair, const float *x, const float *z2, const float *g2,
+                          const float *dz3, float *dw, float *xg, double *sum, float *dx, bool add,
+                          float *scratch) {
     const simd_dw *d = &m->dw;
     int64_t stride = d->stride[0], p = d->pad[0], line = d->ow * V;
-    mb_sweep s = {.m = m, .w = w, .block = 2 * pair, .blocks = mb_pair_blocks(m, pair)};
+    mb_sweep s = {
+        .m = m, .w = w, .gate = gate, .block = 2 * pair, .blocks = mb_pair_blocks(m, pair)};
     mb_sweep_carve(&s, scratch);
     for (int64_t first = 0; first < d->oh; first += m->band) {
         int64_t last = dw_min(d->oh, first + m->band);
