@@ -1,6 +1,7 @@
 /* alpha.c: see alpha_internal.h. */
 #include "core/memory.h"
 #include "ops/ops.h"
+#include "ops/relaxed.h"
 #include "train/alpha_internal.h"
 
 #include <math.h>
@@ -194,6 +195,17 @@ lode_status lode_alpha_mixture(const lode_alpha *a, lode_tape *t, lode_choice *c
         choice[d].weights = lode_softmax(t, lode_parameter_var(t, a->p[d]));
     }
     return lode_tape_status(t);
+}
+
+lode_var *lode_alpha_gumbel(const lode_alpha *a, lode_tape *t, const lode_step *step, int d,
+                            double tau, bool per_sample, bool hard) {
+    lode_rng rng = lode_rng_stream(step->seed, LODE_RNG_GUMBEL, (uint64_t)step->step);
+    rng.position = (uint64_t)step->pass << 52 | (uint64_t)d << 40;
+    if (per_sample)
+        rng.position +=
+            (uint64_t)(step->first_sample * lode_space_decision(a->space, d)->n_options);
+    lode_var *alpha = lode_parameter_var(t, a->p[d]);
+    return lode_gumbel_softmax(t, alpha, tau, rng, per_sample ? step->batch : 0, hard);
 }
 
 void lode_alpha_probabilities(const lode_alpha *a, int decision, double *p) {

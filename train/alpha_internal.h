@@ -43,20 +43,25 @@ typedef struct lode_alpha_options {
 /* clang-format off */
 #define LODE_ALPHA_ROW(type, m, name, kind, field, def, min, max, words, help)                     \
     { name, kind, offsetof(type, m) + offsetof(lode_alpha_options, field), def, min, max, words, help }
-/* All of them, or in parts: the optimizer and the turns; seeking; the form of the costs in the loss. */
+/* All of them, or in parts: the optimizer; the turns; seeking; the form of the costs in the loss. */
 #define LODE_ALPHA_ROWS(type, m, lr_, decay_, beta1_, turns_, every_)                              \
     LODE_ALPHA_TURN_ROWS(type, m, lr_, decay_, beta1_, turns_, every_, "1"),                       \
     LODE_ALPHA_SEEK_ROWS(type, m), LODE_ALPHA_LOSS_ROWS(type, m)
 #define LODE_ALPHA_TURN_ROWS(type, m, lr_, decay_, beta1_, turns_, every_, warmup_)                \
+    LODE_ALPHA_OPTIMIZER_ROWS(type, m, lr_, decay_, beta1_),                                       \
+    LODE_ALPHA_TIME_ROWS(type, m, turns_, every_), LODE_ALPHA_WARMUP_ROW(type, m, warmup_),        \
+    LODE_WATCH_ROWS(type, m.watch)
+#define LODE_ALPHA_OPTIMIZER_ROWS(type, m, lr_, decay_, beta1_)                                    \
     LODE_ALPHA_ROW(type, m, "optimizer", LODE_OPT_STRING, optimizer, "adam", 0, 0, NULL, "optimizer of the architecture parameters"), \
     LODE_ALPHA_ROW(type, m, "lr", LODE_OPT_F64, lr, lr_, 0, 100, NULL, "its learning rate, constant"), \
     LODE_ALPHA_ROW(type, m, "weight_decay", LODE_OPT_F64, weight_decay, decay_, 0, 1, NULL, "its weight decay"), \
     LODE_ALPHA_ROW(type, m, "beta1", LODE_OPT_F64, beta1, beta1_, 0, 0.999999, NULL, "adam: decay of the first moment"), \
-    LODE_ALPHA_ROW(type, m, "beta2", LODE_OPT_F64, beta2, "0.999", 0, 0.999999, NULL, "adam: decay of the second moment"), \
+    LODE_ALPHA_ROW(type, m, "beta2", LODE_OPT_F64, beta2, "0.999", 0, 0.999999, NULL, "adam: decay of the second moment")
+#define LODE_ALPHA_TIME_ROWS(type, m, turns_, every_)                                              \
     LODE_ALPHA_ROW(type, m, "turns", LODE_OPT_ENUM, turns, turns_, 0, 0, "after|alternate|before", "architecture steps after each epoch of the weights, in between, or in between and before the weights'"), \
-    LODE_ALPHA_ROW(type, m, "every", LODE_OPT_INT, every, every_, 1, 1000000, "steps", "turns alternate, before: weight steps per architecture step"), \
-    LODE_ALPHA_ROW(type, m, "warmup", LODE_OPT_INT, warmup, warmup_, 0, 1000000, "epochs", "epochs with frozen architecture parameters"), \
-    LODE_WATCH_ROWS(type, m.watch)
+    LODE_ALPHA_ROW(type, m, "every", LODE_OPT_INT, every, every_, 1, 1000000, "steps", "turns alternate, before: weight steps per architecture step")
+#define LODE_ALPHA_WARMUP_ROW(type, m, warmup_)                                                    \
+    LODE_ALPHA_ROW(type, m, "warmup", LODE_OPT_INT, warmup, warmup_, 0, 1000000, "epochs", "epochs with frozen architecture parameters")
 #define LODE_ALPHA_SEEK_ROWS(type, m)                                                              \
     LODE_ALPHA_ROW(type, m, "seek", LODE_OPT_ENUM, seek, "none", 0, 0, "none|limit|equal", "steer the probabilities to search.targets by a learned multiplier: at most the limit, or just to it"), \
     LODE_ALPHA_ROW(type, m, "seek_rate", LODE_OPT_F64, seek_rate, "0.02", 0, 1e6, NULL, "seek: step of the multiplier per relative excess of the expected cost"), \
@@ -102,6 +107,11 @@ lode_var *lode_alpha_join_costs(const lode_alpha *a, lode_tape *t, lode_var *los
                                 lode_var *const *weights);
 /* All options of every decision, weighted by softmax(alpha). */
 lode_status lode_alpha_mixture(const lode_alpha *a, lode_tape *t, lode_choice *choice);
+/* Gumbel-softmax weights of a decision (ops/relaxed.h): [K], or [N,K] with noise per sample. The
+   noise is a function of seed, step, pass, decision and sample: ranks agree, recomputing repeats
+   it. */
+lode_var *lode_alpha_gumbel(const lode_alpha *a, lode_tape *t, const lode_step *step, int decision,
+                            double tau, bool per_sample, bool hard);
 /* softmax(alpha) of a decision. */
 void lode_alpha_probabilities(const lode_alpha *a, int decision, double *p);
 /* A cost expected under the probabilities. */

@@ -1,14 +1,20 @@
 /* strategy_gumbel.c: every decision mixes its options by Gumbel-softmax weights, and the logits
    behind them are trained like weights (FBNet, Wu et al. 2019; GDAS, Dong & Yang 2019).
 
-   A decision with K options has logits alpha [K], all 0 at first. A step draws Gumbel noise G and
-   mixes by y = softmax((alpha + G) / tau):
+   A decision with K options has logits alpha [K]. A step draws Gumbel noise G, the same in all
+   cells that read the decision, and mixes by y = softmax((alpha + G) / tau). With c_k = <dL/do,
+   o_k>, and i the largest y:
 
-       soft      the mixture itself; all options run
-       hard      one-hot of the largest y, gradient of y (straight-through). In a turn of the
-   weights only the drawn option runs; in a turn of the architecture all do one_path  as hard, but
-   in a turn of the architecture too only the drawn option runs: the others count as zero in the
-   gradient (GDAS)
+       soft       the mixture itself; all options run:  dL/dalpha_k = y_k (c_k - sum_j y_j c_j) /
+   tau hard       one-hot forward, the gradient of y backward (straight-through). In a turn of the
+                  weights only option i runs; in a turn of the architecture all do, for their c
+       one_path   as hard, but only option i runs ever, and the others' c count as zero:
+                  dL/dalpha_k = y_k (delta_ki - y_i) c_i / tau, the gradient of GDAS
+
+   (The code of GDAS' authors for NAS-Bench-201 adds the zero weights of what does not run to the
+   map, as numbers; that gives these options the sum over dL/do as their c. It is not offered here.)
+
+   The draws are finite: u is never 0 or 1 (ops/gumbel_noise.c), so none has to be drawn again.
 
    Without noise, soft is the softmax mixture of DARTS. The turn of the weights minimizes plain
    cross entropy on the split "train"; the turn of the architecture minimizes cross entropy joined
@@ -36,6 +42,7 @@ typedef struct gumbel_options {
 /* clang-format off */
 static const lode_option gumbel_rows[] = {
     LODE_ALPHA_ROWS(gumbel_options, alpha, "0.01", "5e-4", "0.9", "after", "1"),
+    LODE_ALPHA_INIT_ROW(gumbel_options, alpha, "0"),
     ROW("sample", LODE_OPT_ENUM, sample, "soft", 0, 0, "soft|hard|one_path", "mixture, straight-through one-hot, or one path only"),
     ROW("noise", LODE_OPT_ENUM, noise, "batch", 0, 0, "batch|sample|none", "one Gumbel noise per batch, one per sample, or none"),
     ROW("temperature", LODE_OPT_ENUM, temperature, "exponential", 0, 0, LODE_TEMPERATURE_WORDS, "how tau goes from start to end"),
@@ -90,23 +97,16 @@ static void gumbel_plan(void *self, int64_t epoch, lode_epoch_plan *out) {
 
 /* ---- one pass ---- */
 
-/* y of decision d: [K], or [N,K] with noise per sample. The stream's index is the step and its
-   position says which decision and which sample, so that ranks agree and recomputing repeats it. */
+/* y of decision d: [K], or [N,K] with noise per sample. */
 static lode_var *gumbel_weights(gumbel_strategy *s, lode_tape *t, const lode_step *step, int d) {
     double tau = lode_temperature_at(&s->temperature, step->epoch);
-    lode_var *alpha = lode_parameter_var(t, s->alpha.p[d]);
     bool hard = s->options.sample != GUMBEL_SOFT;
-    if (s->options.noise == GUMBEL_NOISE_NONE) {
-        lode_var *y = lode_softmax(t, lode_scale(t, alpha, 1 / tau, 0));
-        return hard ? lode_straight_through(t, lode_argmax_onehot(t, y), y) : y;
-    }
-    lode_rng rng = lode_rng_stream(step->seed, LODE_RNG_GUMBEL, (uint64_t)step->step);
-    int64_t samples = s->options.noise == GUMBEL_NOISE_SAMPLE ? step->batch : 0;
-    rng.position = (uint64_t)step->pass << 52 | (uint64_t)d << 40;
-    if (samples > 0)
-        rng.position +=
-            (uint64_t)(step->first_sample * lode_space_decision(s->alpha.space, d)->n_options);
-    return lode_gumbel_softmax(t, alpha, tau, rng, samples, hard);
+    if (s->options.noise != GUMBEL_NOISE_NONE)
+        return lode_alpha_gumbel(&s->alpha, t, step, d, tau,
+                                 s->options.noise == GUMBEL_NOISE_SAMPLE, hard);
+    lode_var *alpha = lode_parameter_var(t, s->alpha.p[d]);
+    lode_var *y = lode_softmax(t, lode_scale(t, alpha, 1 / tau, 0));
+    return hard ? lode_straight_through(t, lode_argmax_onehot(t, y), y) : y;
 }
 
 /* Options that some row of one-hot weights has chosen. */

@@ -160,6 +160,7 @@ static lode_status watch_gradient(void *self, const double *v, double shift, dou
     for (int64_t i = 0; i < w->n_alpha; i++) at->moved[i] = at->alpha[i] + shift * v[i];
     watch_write_alpha(t, at->moved);
     memset(gradient, 0, sizeof *gradient * (size_t)w->n_alpha);
+    t->held_at[LODE_TURN_ARCH] = -1; /* the loader will have other batches in its buffers */
     for (int64_t i = 0; i < n; i++) {
         lode_batch batch;
         LODE_TRY(lode_loader_seek(t->arch_loader, 0, i));
