@@ -85,6 +85,22 @@ static lode_status run_fit_space(const run *r, lode_space_options *o) {
     return LODE_OK;
 }
 
+/* A search ends in networks with all channels, and costs are theirs. */
+static lode_status run_open_whole(run *r, lode_space_options o) {
+    const lode_search_options *search = &r->recipe->search;
+    r->whole = r->net;
+    if (o.partial <= 1) return LODE_OK;
+    if (search->retrain != LODE_RETRAIN_SCRATCH || strcmp(search->evaluator, "supernet") == 0)
+        return LODE_FAIL(LODE_ERR_CONFIG,
+                         "with space.partial %lld networks cannot inherit the supernet's weights: "
+                         "set search.retrain scratch and search.evaluator none or train",
+                         (long long)o.partial);
+    o.partial = 1;
+    r->whole = NULL;
+    LODE_TRY(lode_space_load(&o, &r->whole_space));
+    return lode_supernet_create(r->whole_space, NULL, LODE_F32, r->recipe->seed, &r->whole);
+}
+
 static lode_status run_open(run *r) {
     lode_space_options space;
     lode_dispatch_options dispatch = {.providers = r->recipe->providers};
@@ -100,6 +116,7 @@ static lode_status run_open(run *r) {
                             "argmax",
                             lode_space_name(r->space)));
     LODE_GOTO(lode_supernet_create(r->space, NULL, LODE_F32, r->recipe->seed, &r->net));
+    LODE_GOTO(run_open_whole(r, space));
     LODE_GOTO(lode_dispatch_create(&dispatch, &r->dispatch));
     LODE_GOTO(run_check_memory(r)); /* before anything is on disk */
     LODE_GOTO(run_prepare_directory(r));
@@ -115,7 +132,9 @@ static void run_close(run *r) {
     lode_study_close(r->study);
     lode_strategy_destroy(r->strategy);
     for (int i = 0; i < r->n_costs; i++) lode_cost_close(r->cost[i]);
+    if (r->whole != r->net) lode_supernet_destroy(r->whole);
     lode_supernet_destroy(r->net);
+    lode_space_release(r->whole_space);
     lode_space_release(r->space);
     lode_dispatch_destroy(r->dispatch);
     lode_data_close(r->data);

@@ -90,7 +90,8 @@ static lode_status finalist_make_net(finalist *f) {
     lode_supernet *inherited = NULL;
     lode_status status = LODE_OK;
     f->accuracy_supernet = f->accuracy_unrecalibrated = -1;
-    if (f->r->recipe->strategy) LODE_GOTO(finalist_inherit(f, &inherited));
+    if (f->r->recipe->strategy && f->r->whole == f->r->net)
+        LODE_GOTO(finalist_inherit(f, &inherited));
     if (retrain == LODE_RETRAIN_SCRATCH || !inherited)
         LODE_GOTO(
             lode_supernet_create(f->r->space, f->arch, LODE_F32, f->r->recipe->seed, &f->net));

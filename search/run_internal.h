@@ -22,6 +22,8 @@ typedef struct run {
     bool resume;
     lode_data *data;
     lode_space *space;
+    lode_space *whole_space; /* with space.partial: the same with all channels, else NULL */
+    lode_supernet *whole;    /* what costs are measured on: the net, or one of whole_space */
     lode_supernet *net; /* the supernet; its weights are trained when recipe->strategy is set */
     lode_dispatch *dispatch;
     lode_cost *cost[RUN_MAX_COSTS]; /* latency_ms, macs, params, then cost.models */

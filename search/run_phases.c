@@ -15,7 +15,7 @@
 static lode_status run_measure_table(run *r, const char *path) {
     lode_table *table = NULL;
     lode_status status = LODE_OK;
-    LODE_GOTO(lode_profile_space(r->net, r->dispatch, &r->recipe->build, r->progress, &table));
+    LODE_GOTO(lode_profile_space(r->whole, r->dispatch, &r->recipe->build, r->progress, &table));
     LODE_GOTO(lode_table_write(table, path));
 done:
     lode_table_destroy(table);
@@ -30,7 +30,7 @@ char *run_table_path(const run *r) {
 static lode_status run_open_cost(run *r, const char *spec, int64_t batch) {
     if (r->n_costs == RUN_MAX_COSTS)
         return LODE_FAIL(LODE_ERR_CONFIG, "cost.models: at most %d costs in all", RUN_MAX_COSTS);
-    LODE_TRY(lode_cost_open(spec, r->net, batch, &r->cost[r->n_costs]));
+    LODE_TRY(lode_cost_open(spec, r->whole, batch, &r->cost[r->n_costs]));
     const char *name = lode_cost_name(r->cost[r->n_costs++]);
     for (int i = 0; i < r->n_costs - 1; i++)
         if (strcmp(lode_cost_name(r->cost[i]), name) == 0)

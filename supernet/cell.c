@@ -41,7 +41,13 @@ static lode_var *cell_edge(cell_pass *c, int e, bool *dead) {
                    .name = label,
                    .decision = c->l->decision + e,
                    .first_slot = 2 + e * c->l->cell->set->n};
-    lode_var *y = net_mixture(c->p, &m, c->choice, c->state[edge->from], dead);
+    const lode_supernet *net = c->p->net;
+    lode_var *x = c->state[edge->from],
+             *y = net->partial > 1 ? net_partial_edge(c->p, &m, c->choice,
+                                                      space_edge_site(c->l, edge).stride, x, dead)
+                                   : net_mixture(c->p, &m, c->choice, x, dead);
+    lode_var *scale = c->choice != NULL && !net->fixed ? c->choice[m.decision].scale : NULL;
+    if (y != NULL && scale != NULL) y = lode_weighted_sum(c->p->tape, &y, 1, scale);
     return lode_tape_leave(c->p->tape, scope, y);
 }
 

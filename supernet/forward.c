@@ -47,24 +47,27 @@ lode_var *net_run(lode_pass *p, int layer, int slot, const space_op *op, const l
 }
 
 /* ---- one decision ---- */
-static const space_op *net_option_op(const space_layer *l, int edge, int option, lode_site *site) {
+static const space_op *net_option_op(const lode_pass *p, const space_layer *l, int edge, int option,
+                                     lode_site *site) {
     if (edge < 0) {
         *site = l->site;
         return &l->option[option];
     }
     *site = space_edge_site(l, &l->cell->edge[edge]);
+    site->in /= p->net->partial;
+    site->out /= p->net->partial;
     return space_edge_op(l, &l->cell->edge[edge], option);
 }
 
 bool net_option_is_nothing(const lode_pass *p, const net_mixed *m, int option) {
     lode_site site;
-    return net_option_op(p->net->layer[m->layer].l, m->edge, option, &site)->kind->nothing;
+    return net_option_op(p, p->net->layer[m->layer].l, m->edge, option, &site)->kind->nothing;
 }
 
 lode_var *net_run_option(lode_pass *p, const net_mixed *m, int option, lode_var *x) {
     const space_layer *l = p->net->layer[m->layer].l;
     lode_site site;
-    const space_op *op = net_option_op(l, m->edge, option, &site);
+    const space_op *op = net_option_op(p, l, m->edge, option, &site);
     const char *const names[2] = {m->name, op->name};
     lode_scope scope = lode_tape_enter(p->tape, op->name);
     lode_var *y = net_run(p, m->layer, m->first_slot + option, op, &site, names, x);

@@ -21,6 +21,9 @@ static const lode_option space_rows[] = {
      "cells per stage, in spaces of cells; 0: as the space says"},
     {"cell_channels", LODE_OPT_INT, offsetof(lode_space_options, cell_channels), "0", 0, 4096, NULL,
      "channels of the first cell, in spaces of cells; all others follow; 0: as the space says"},
+    {"partial", LODE_OPT_INT, offsetof(lode_space_options, partial), "0", 0, 64, NULL,
+     "supernets of cells: one channel of so many goes through an edge's options (PC-DARTS); 0: "
+     "all"},
 };
 const lode_option_table lode_space_option_table = {"space", space_rows,
                                                    sizeof space_rows / sizeof space_rows[0]};

@@ -30,6 +30,7 @@ typedef struct lode_space_options {
     double width;          /* multiplies the channels of all layers (made divisible by 8), 0: 1 */
     int64_t repeats;       /* cells per stage, for cell spaces */
     int64_t cell_channels; /* channels of the first stage, for cell spaces */
+    int64_t partial;       /* supernets of cells: options see one channel of so many; 0: 1 */
 } lode_space_options;
 LODE_API extern const lode_option_table lode_space_option_table;
 
@@ -74,6 +75,10 @@ LODE_API lode_option_kind lode_space_option_kind(const lode_space *s, int decisi
    that type has a stride. */
 LODE_API int lode_space_n_cells(const lode_space *s);
 LODE_API int lode_space_cell_of(const lode_space *s, int decision, bool *reduces);
+
+/* The edges into the node that a cell's edge leads to: the first decision, and *n of them; -1 for a
+   layer's decision. */
+LODE_API int lode_space_node_of(const lode_space *s, int decision, int *n);
 
 /* A constraint: of the n decisions from `first` on (the edges into one node) exactly `keep` have
    another option than `none`. No decision is part of two. */

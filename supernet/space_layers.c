@@ -200,6 +200,20 @@ static lode_status layers_cell_inputs(layers_state *st, lode_yaml *item, space_l
     return LODE_OK;
 }
 
+/* With space.partial the option must do for a part of the channels too. */
+static lode_status layers_check_partial(const lode_space *s, const lode_yaml *item,
+                                        const lode_yaml *option, const space_op *op,
+                                        lode_site site) {
+    int64_t parts = s->resolved.partial;
+    if (parts <= 1) return LODE_OK;
+    if (site.in % parts != 0)
+        return lode_yaml_fail(item, "space.partial %lld does not divide the %lld channels here",
+                              (long long)parts, (long long)site.in);
+    site.in /= parts;
+    site.out /= parts;
+    return space_check_op(option, op, &site);
+}
+
 static lode_status layers_cell(layers_state *st, lode_yaml *item, space_layer *l) {
     lode_space *s = st->s;
     const lode_yaml *node = lode_yaml_get(item, "cell");
@@ -222,7 +236,9 @@ static lode_status layers_cell(layers_state *st, lode_yaml *item, space_layer *l
                 return lode_yaml_fail(c->set->option[k].node,
                                       "a cell cannot drop options: all cells of a type share their "
                                       "decisions; replace it");
-            if (!op->kind->nothing) LODE_TRY(space_check_op(c->set->option[k].node, op, &site));
+            if (op->kind->nothing) continue;
+            LODE_TRY(space_check_op(c->set->option[k].node, op, &site));
+            LODE_TRY(layers_check_partial(s, item, c->set->option[k].node, op, site));
         }
     }
     l->out = l->site.out * (c->concat ? c->n_nodes : 1);

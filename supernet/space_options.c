@@ -34,6 +34,20 @@ int lode_space_cell_of(const lode_space *s, int decision, bool *reduces) {
     return (int)(l->cell - s->cell);
 }
 
+int lode_space_node_of(const lode_space *s, int decision, int *n) {
+    const space_layer *l = space_reader(s, decision);
+    *n = 0;
+    if (l == NULL || l->kind != SPACE_CELL) return -1;
+    const space_edge *edge = l->cell->edge;
+    int first = -1, to = edge[decision - l->decision].to;
+    for (int e = 0; e < l->cell->n_edges; e++) {
+        if (edge[e].to != to) continue;
+        if (first < 0) first = l->decision + e;
+        ++*n;
+    }
+    return first;
+}
+
 int lode_space_n_keeps(const lode_space *s) { return (int)s->n_groups; }
 
 lode_space_keep lode_space_keep_at(const lode_space *s, int i) {

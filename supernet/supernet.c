@@ -62,6 +62,7 @@ lode_status lode_supernet_create(lode_space *space, const lode_arch *fixed, lode
     net->dtype = dtype;
     net->seed = seed;
     net->fixed = fixed != NULL || space->n_decisions == 0;
+    net->partial = net->fixed || space->resolved.partial == 0 ? 1 : space->resolved.partial;
     if (fixed != NULL) net->arch = *fixed;
     lode_status status = supernet_prepare(net);
     if (status == LODE_OK) status = supernet_build(net);
@@ -183,6 +184,12 @@ lode_status lode_supernet_extract(lode_supernet *net, const lode_arch *arch, lod
         arch = &net->arch;
     }
     LODE_TRY(lode_supernet_create(net->space, arch, net->dtype, net->seed, &sub));
+    if (net->partial > 1)
+        LODE_GOTO(LODE_FAIL(LODE_ERR_CONFIG,
+                            "supernet: with space.partial %lld the options have 1/%lld of the "
+                            "channels, and a network cannot inherit their weights: train it from "
+                            "scratch (search.retrain scratch)",
+                            (long long)net->partial, (long long)net->partial));
     /* Both were built in the same order, so one walk finds everything. */
     int64_t from = 0;
     for (int64_t i = 0; i < sub->n_parameters; i++) {

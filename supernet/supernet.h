@@ -16,10 +16,12 @@ typedef struct lode_supernet lode_supernet;
 
 /* What to do at one decision. weights NULL: exactly one bit of `active` is set and that option
    alone runs. Otherwise the active options run and are mixed by weights [K] or [N,K] (weighted_sum
-   over all K; options not active count as zero). */
+   over all K; options not active count as zero). scale (NULL: 1) [1]: of an edge of a cell, what it
+   gives is multiplied by it. */
 typedef struct lode_choice {
     uint64_t active;
     lode_var *weights;
+    lode_var *scale;
 } lode_choice;
 LODE_API void lode_choice_from_arch(const lode_arch *a, lode_choice *out /* [a->n] */);
 
@@ -114,7 +116,9 @@ typedef struct lode_space_summary {
 LODE_API lode_status lode_space_summarize(lode_space *s, lode_space_summary *out);
 
 /* ---- extraction (methods B3) ---- */
-/* The fixed network of one architecture with copies of the supernet's weights. */
+/* The fixed network of one architecture with copies of the supernet's weights. LODE_ERR_CONFIG from
+   a supernet of partial channels (space.partial): its candidates are narrower than the network's.
+ */
 LODE_API lode_status lode_supernet_extract(lode_supernet *net, const lode_arch *arch,
                                            lode_supernet **out);
 

@@ -28,6 +28,7 @@ struct lode_supernet {
     lode_dtype dtype;
     uint64_t seed;
     bool fixed;
+    int64_t partial;  /* one channel of so many goes through an edge's options; 1: all do */
     lode_arch arch;   /* of a fixed network */
     net_layer *layer; /* [space->n_layers] */
     lode_parameter **parameter;
@@ -76,6 +77,11 @@ lode_var *net_mixture(lode_pass *p, const net_mixed *m, const lode_choice *choic
 bool net_option_is_nothing(const lode_pass *p, const net_mixed *m, int option);
 /* One option in a scope of its own. */
 lode_var *net_run_option(lode_pass *p, const net_mixed *m, int option, lode_var *x);
+
+/* ---- partial.c ---- */
+/* An edge of a supernet with partial channels; as net_mixture. */
+lode_var *net_partial_edge(lode_pass *p, const net_mixed *m, const lode_choice *choice,
+                           int64_t stride, lode_var *x, bool *dead);
 
 /* ---- remat.c: the same, kept or computed again as p->options say ---- */
 lode_var *net_block(lode_pass *p, int layer, int slot, const space_op *op, const lode_site *site,

@@ -191,8 +191,8 @@ lode_status lode_alpha_load(lode_alpha *a, lode_checkpoint *c) {
 lode_status lode_alpha_mixture(const lode_alpha *a, lode_tape *t, lode_choice *choice) {
     for (int d = 0; d < a->n; d++) {
         int n = lode_space_decision(a->space, d)->n_options;
-        choice[d].active = (UINT64_C(1) << n) - 1;
-        choice[d].weights = lode_softmax(t, lode_parameter_var(t, a->p[d]));
+        choice[d] = (lode_choice){.active = (UINT64_C(1) << n) - 1,
+                                  .weights = lode_softmax(t, lode_parameter_var(t, a->p[d]))};
     }
     return lode_tape_status(t);
 }

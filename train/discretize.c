@@ -61,7 +61,7 @@ static lode_status discretize_largest_kept(const lode_strategy *s, bool by_weigh
         for (int e = 0; e < g.n; e++) {
             int n = discretize_options(s, g.first + e, p);
             option[e] = discretize_largest(p, n, g.none);
-            score[e] = p[option[e]];
+            score[e] = p[option[e]] * (by_weight ? lode_strategy_edge_share(s, g.first + e) : 1);
             if (!by_weight)
                 score[e] =
                     log(fmax(score[e], discretize_least)) - log(fmax(p[g.none], discretize_least));

@@ -181,9 +181,15 @@ lode_status lode_strategy_mixture(lode_strategy *s, lode_tape *t, lode_choice *c
     if (s->plugin->mixture != NULL) return s->plugin->mixture(s->self, t, choice);
     for (int d = 0; d < lode_space_n_decisions(s->space); d++) {
         int n = lode_space_decision(s->space, d)->n_options;
-        choice[d] = (lode_choice){(UINT64_C(1) << n) - 1, strategy_constant(s, t, d)};
+        choice[d] =
+            (lode_choice){.active = (UINT64_C(1) << n) - 1, .weights = strategy_constant(s, t, d)};
     }
     return lode_tape_status(t);
+}
+
+double lode_strategy_edge_share(const lode_strategy *s, int decision) {
+    return s->plugin->edge_share != NULL && !s->fixed ? s->plugin->edge_share(s->self, decision)
+                                                      : 1;
 }
 
 double lode_strategy_entropy(const lode_strategy *s) {

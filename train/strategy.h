@@ -139,6 +139,8 @@ typedef struct lode_strategy_plugin {
 
     /* p[n_options]: probability of every option now. [uniform, or one-hot for a fixed network] */
     void (*probabilities)(const void *self, int decision, double *p);
+    /* Weight of a cell's edge among those into its node, for derivations that compare edges. [1] */
+    double (*edge_share)(const void *self, int decision);
     /* Fills choice[n_decisions] with the mixture that the parameters stand for: no noise, all
        options, weights that are functions of the parameters on `t`. [the probabilities as
        constants] */
@@ -186,6 +188,7 @@ LODE_API json_t *lode_strategy_options_json(const lode_strategy *s);
 /* ---- what a strategy ends in ---- */
 LODE_API void lode_strategy_probabilities(const lode_strategy *s, int decision,
                                           double p[LODE_MAX_OPTIONS]);
+LODE_API double lode_strategy_edge_share(const lode_strategy *s, int decision);
 /* Each decision drawn from its probabilities, where edges are kept under the condition that the
    space allows the result: exactly the distribution that drawing again until it is valid has.
    LODE_ERR_INFEASIBLE: a space with other constraints allows none of 10000 draws. */
@@ -202,9 +205,9 @@ LODE_API lode_status lode_strategy_best(const lode_strategy *s, lode_arch *out);
 LODE_API lode_status lode_strategy_best_under(const lode_strategy *s, const lode_limit *limit,
                                               int n, lode_arch *out, bool *exact);
 /* DARTS' derivation (Liu et al. 2019): where edges are kept, an edge counts as its most probable
-   option other than `none` does, the best edges into a node stay, each with that option; elsewhere
-   the most probable option. `none` takes part in the softmax and not in the choice. LODE_ERR_CONFIG
-   when the space keeps no edges. */
+   option other than `none` does (times edge_share: PC-DARTS), the best edges into a node stay, each
+   with that option; elsewhere the most probable option. `none` takes part in the softmax and not in
+   the choice. LODE_ERR_CONFIG when the space keeps no edges. */
 LODE_API lode_status lode_strategy_top_edges(const lode_strategy *s, lode_arch *out);
 /* ln of the product of the options' probabilities, each taken as at least 1e-30. */
 LODE_API double lode_strategy_log_probability(const lode_strategy *s, const lode_arch *arch);

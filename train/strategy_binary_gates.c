@@ -169,7 +169,7 @@ static lode_status gates_choose(void *self, lode_tape *t, const lode_step *step,
         rng.position = (uint64_t)d << 40;
         lode_alpha_probabilities(&s->alpha, d, p);
         if (step->turn == LODE_TURN_WEIGHTS)
-            choice[d] = (lode_choice){UINT64_C(1) << gates_draw(&rng, p, n), NULL};
+            choice[d] = (lode_choice){.active = UINT64_C(1) << gates_draw(&rng, p, n)};
         else
             gates_open(s, t, &rng, d, p, &choice[d]);
     }

@@ -125,12 +125,12 @@ static lode_status gumbel_choose(void *self, lode_tape *t, const lode_step *step
         int k = lode_space_decision(s->alpha.space, d)->n_options;
         lode_var *w = s->weights[d] = gumbel_weights(s, t, step, d);
         if (w == NULL) return lode_tape_status(t);
-        choice[d] = (lode_choice){(UINT64_C(1) << k) - 1, w};
+        choice[d] = (lode_choice){.active = (UINT64_C(1) << k) - 1, .weights = w};
         if (s->options.sample == GUMBEL_SOFT) continue;
         uint64_t chosen = gumbel_chosen(w->value, k);
         bool single = (chosen & (chosen - 1)) == 0;
         if (step->turn == LODE_TURN_WEIGHTS)
-            choice[d] = (lode_choice){chosen, single ? NULL : w};
+            choice[d] = (lode_choice){.active = chosen, .weights = single ? NULL : w};
         else if (s->options.sample == GUMBEL_ONE_PATH)
             choice[d].active = chosen;
     }

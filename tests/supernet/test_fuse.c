@@ -48,7 +48,7 @@ static double train(lode_supernet *net, const lode_runner *runner,
     double loss = 0;
     assert_ok(lode_tape_create(LODE_TRAIN, runner, &t));
     for (int step = 0; step < STEPS; step++) {
-        lode_choice choice[LODE_MAX_DECISIONS];
+        lode_choice choice[LODE_MAX_DECISIONS] = {{0}};
         lode_tensor *weights[LODE_MAX_DECISIONS];
         lode_tensor *x = tiny_input(s, lode_supernet_dtype(net), BATCH, (uint64_t)step);
         lode_tape_reset(t);
@@ -59,7 +59,8 @@ static double train(lode_supernet *net, const lode_runner *runner,
             assert_ok(lode_tensor_create(NULL, lode_supernet_dtype(net), &shape, LODE_CONTIGUOUS,
                                          &weights[d]));
             assert_ok(lode_tensor_fill(weights[d], 1.0 / n));
-            choice[d] = (lode_choice){(UINT64_C(1) << n) - 1, lode_tape_constant(t, weights[d])};
+            choice[d] = (lode_choice){.active = (UINT64_C(1) << n) - 1,
+                                      .weights = lode_tape_constant(t, weights[d])};
             lode_tensor_release(weights[d]);
         }
         lode_var *y = lode_supernet_forward(t, net, lode_tape_constant(t, x), choice, options);

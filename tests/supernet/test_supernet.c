@@ -33,7 +33,7 @@ static void test_one_hot(void **state) {
         lode_rng rng = lode_rng_stream(2, LODE_RNG_TEST, 0);
         for (int k = 0; k < 5; k++) {
             lode_arch a;
-            lode_choice choice[LODE_MAX_DECISIONS];
+            lode_choice choice[LODE_MAX_DECISIONS] = {{0}};
             lode_forward_options options = {.bn = LODE_BN_RUNNING};
             assert_ok(lode_space_sample(s, &rng, &a));
             lode_tape_reset(t);

@@ -49,7 +49,7 @@ static void mixture_close(mixture *m) {
 /* Loss at step 5; gradients when `backward`. */
 static double mixture_loss(mixture *m, bool backward) {
     lode_tape *t;
-    lode_choice choice[LODE_MAX_DECISIONS];
+    lode_choice choice[LODE_MAX_DECISIONS] = {{0}};
     lode_tensor *labels;
     lode_shape shape = LODE_SHAPE1(BATCH);
     assert_ok(lode_tape_create(LODE_TRAIN, NULL, &t));
@@ -194,7 +194,7 @@ static void test_absent_gradients(void **state) {
     lode_supernet *net;
     lode_tape *t;
     lode_arch a;
-    lode_choice choice[3];
+    lode_choice choice[3] = {{0}};
     assert_ok(lode_supernet_create(s, NULL, LODE_F32, 1, &net));
     assert_ok(lode_arch_parse(s, "a,b,skip", &a));
     lode_choice_from_arch(&a, choice);
@@ -390,7 +390,7 @@ static void test_no_memory(void **state) {
     for (int64_t n = 0; more; n += 1 + n / 8) {
         lode_status status;
         lode_tape *t = NULL;
-        lode_choice choice[LODE_MAX_DECISIONS];
+        lode_choice choice[LODE_MAX_DECISIONS] = {{0}};
         test_fail_allocation(n);
         status = lode_tape_create(LODE_TRAIN, NULL, &t);
         if (status == LODE_OK) {

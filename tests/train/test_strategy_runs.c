@@ -27,8 +27,10 @@ static const char runs_data[] = "eval_every: 0, lr: 0.05, clip: 5, checkpoint_st
 
 static void runs_open(fixture *f, const lode_strategy_plugin *plugin, const char *dir) {
     char *train = lode_format("{strategy: %s, epochs: 2, %s}", plugin->name, runs_data);
+    bool partial = strcmp(plugin->name, "pc_darts") == 0; /* waits for 15 epochs otherwise */
     assert_non_null(train);
-    fixture_open_on(f, cell_space, LODE_F32, train, "{}", NULL, &(lode_strategy_setup){0});
+    fixture_open_as(f, cell_space, &(lode_space_options){.partial = partial ? 2 : 1}, LODE_F32,
+                    train, partial ? "{warmup: 1}" : "{}", NULL, &(lode_strategy_setup){0});
     f->setup.checkpoint_directory = dir;
     f->setup.resume = true;
     lode_free(train);

@@ -81,7 +81,7 @@ static double mixture_loss(fixture *f, lode_loader *loader, lode_tape *t) {
     double sum = 0;
     for (int i = 0; i < 2; i++) {
         lode_batch batch;
-        lode_choice choice[LODE_MAX_DECISIONS];
+        lode_choice choice[LODE_MAX_DECISIONS] = {{0}};
         const lode_forward_options options = {.bn = LODE_BN_BATCH};
         assert_ok(lode_loader_seek(loader, 0, i));
         assert_ok(lode_loader_next(loader, &batch));

@@ -46,7 +46,8 @@ typedef struct fixture {
 /* space: its text. train: rows of section "train" as a YAML flow map, arch: of "arch"; fixed: text
    of an architecture, or NULL for the supernet. want: costs, limits and part of the strategy's
    setup. */
-static inline void fixture_open_on(fixture *f, const char *space, lode_dtype dtype,
+static inline void fixture_open_as(fixture *f, const char *space,
+                                   const lode_space_options *space_options, lode_dtype dtype,
                                    const char *train, const char *arch, const char *fixed,
                                    const lode_strategy_setup *want) {
     memset(f, 0, sizeof *f);
@@ -57,7 +58,7 @@ static inline void fixture_open_on(fixture *f, const char *space, lode_dtype dty
     assert_ok(lode_data_options_read(f->config, &f->data_options));
     assert_ok(lode_data_open(&f->data_options, 5, &f->data));
     assert_ok(lode_config_read(f->config, &lode_train_option_table, &f->options));
-    assert_ok(lode_space_parse(space, "tiny", NULL, &f->space));
+    assert_ok(lode_space_parse(space, "tiny", space_options, &f->space));
     lode_arch a;
     if (fixed != NULL) assert_ok(lode_arch_parse(f->space, fixed, &a));
     assert_ok(lode_supernet_create(f->space, fixed != NULL ? &a : NULL, dtype, 5, &f->net));
@@ -84,6 +85,12 @@ static inline void fixture_open_on(fixture *f, const char *space, lode_dtype dty
                                   .runner = lode_dispatch_runner(f->dispatch),
                                   .options = &f->options,
                                   .seed = 5};
+}
+
+static inline void fixture_open_on(fixture *f, const char *space, lode_dtype dtype,
+                                   const char *train, const char *arch, const char *fixed,
+                                   const lode_strategy_setup *want) {
+    fixture_open_as(f, space, NULL, dtype, train, arch, fixed, want);
 }
 
 /* On the tiny space, in f32. */
