@@ -3,6 +3,7 @@
 #include "core/platform.h"
 #include "search/run.h"
 #include "tools/cli.h"
+#include "tools/trained_run.h"
 #include "train/evaluate.h"
 
 #include <stdio.h>
@@ -16,45 +17,12 @@ static const cli_option extract_options[] = {
 };
 
 typedef struct extract {
-    lode_recipe *recipe;
-    lode_data *data;
-    lode_space *space;
-    lode_supernet *net, *subnet;
-    lode_dispatch *dispatch;
+    trained_run run;
+    lode_supernet *subnet;
     lode_arch arch;
     bool equal; /* logits of both are the same bits */
     double before, after;
 } extract;
-
-static lode_status extract_open(const char *run, extract *x) {
-    lode_status status = LODE_OK;
-    lode_dispatch_options dispatch = {0};
-    int channels = 0, height = 0, width = 0;
-    char *recipe = lode_path_join(run, "recipe.yaml");
-    char *weights = lode_path_join(run, "supernet.safetensors");
-    LODE_GOTO(recipe && weights ? LODE_OK : LODE_ERR_NO_MEMORY);
-    if (!lode_file_exists(weights))
-        LODE_GOTO(LODE_FAIL(LODE_ERR_NOT_FOUND,
-                            "%s: no trained supernet (supernet.safetensors); run lode search or "
-                            "lode train with a supernet first",
-                            run));
-    LODE_GOTO(lode_recipe_load(recipe, NULL, 0, &x->recipe));
-    LODE_GOTO(lode_data_open(&x->recipe->data, x->recipe->seed, &x->data));
-    lode_space_options o = x->recipe->space;
-    lode_data_input(x->data, &channels, &height, &width);
-    if (o.classes == 0) o.classes = lode_data_n_classes(x->data);
-    if (o.channels == 0) o.channels = channels;
-    if (o.size == 0) o.size = height;
-    LODE_GOTO(lode_space_load(&o, &x->space));
-    LODE_GOTO(lode_supernet_create(x->space, NULL, LODE_F32, x->recipe->seed, &x->net));
-    LODE_GOTO(lode_supernet_load(x->net, weights));
-    dispatch.providers = x->recipe->providers;
-    LODE_GOTO(lode_dispatch_create(&dispatch, &x->dispatch));
-done:
-    lode_free(recipe);
-    lode_free(weights);
-    return status;
-}
 
 /* Logits of the supernet's path and of the subnet on one batch of test images, bit by bit. */
 static lode_status extract_compare(extract *x) {
@@ -65,12 +33,12 @@ static lode_status extract_compare(extract *x) {
     lode_choice choice[LODE_MAX_DECISIONS];
     lode_forward_options options = {.bn = LODE_BN_RUNNING};
     lode_status status = LODE_OK;
-    LODE_GOTO(lode_data_loader(x->data, "test", LODE_DATA_EVAL, 64, 0, &loader));
+    LODE_GOTO(lode_data_loader(x->run.data, "test", LODE_DATA_EVAL, 64, 0, &loader));
     LODE_GOTO(lode_loader_next(loader, &batch));
-    LODE_GOTO(lode_tape_create(LODE_EVAL, lode_dispatch_runner(x->dispatch), &tape));
+    LODE_GOTO(lode_tape_create(LODE_EVAL, lode_dispatch_runner(x->run.dispatch), &tape));
     lode_choice_from_arch(&x->arch, choice);
     lode_var *input = lode_tape_constant(tape, batch.x);
-    lode_var *path = lode_supernet_forward(tape, x->net, input, choice, &options);
+    lode_var *path = lode_supernet_forward(tape, x->run.net, input, choice, &options);
     LODE_GOTO(lode_tape_status(tape));
     a = lode_take_value(path);
     lode_var *sub = lode_supernet_forward(tape, x->subnet, input, NULL, &options);
@@ -92,19 +60,19 @@ static lode_status extract_judge(cli *c, extract *x) {
     lode_loader *train = NULL, *test = NULL;
     lode_evaluation e;
     lode_status status = LODE_OK;
-    int64_t batch = x->recipe->data.batch;
-    int workers = (int)x->recipe->data.workers;
-    LODE_GOTO(lode_data_loader(x->data, "test", LODE_DATA_EVAL, batch, workers, &test));
-    LODE_GOTO(lode_data_loader(x->data, "train", LODE_DATA_TRAIN, batch, workers, &train));
+    int64_t batch = x->run.recipe->data.batch;
+    int workers = (int)x->run.recipe->data.workers;
+    LODE_GOTO(lode_data_loader(x->run.data, "test", LODE_DATA_EVAL, batch, workers, &test));
+    LODE_GOTO(lode_data_loader(x->run.data, "train", LODE_DATA_TRAIN, batch, workers, &train));
     lode_evaluate_setup setup = {.net = x->subnet,
                                  .loader = test,
-                                 .runner = lode_dispatch_runner(x->dispatch),
+                                 .runner = lode_dispatch_runner(x->run.dispatch),
                                  .bn = LODE_BN_RUNNING,
                                  .progress = cli_progress(c)};
     LODE_GOTO(lode_evaluate(&setup, &e));
     x->before = e.accuracy;
     setup.loader = train;
-    LODE_GOTO(lode_recalibrate(&setup, x->recipe->search.recalibrate));
+    LODE_GOTO(lode_recalibrate(&setup, x->run.recipe->search.recalibrate));
     setup.loader = test;
     LODE_GOTO(lode_evaluate(&setup, &e));
     x->after = e.accuracy;
@@ -116,11 +84,7 @@ done:
 
 static void extract_close(extract *x) {
     lode_supernet_destroy(x->subnet);
-    lode_supernet_destroy(x->net);
-    lode_dispatch_destroy(x->dispatch);
-    lode_space_release(x->space);
-    lode_data_close(x->data);
-    lode_recipe_destroy(x->recipe);
+    trained_run_close(&x->run);
 }
 
 static lode_status extract_run(cli *c) {
@@ -132,23 +96,23 @@ static lode_status extract_run(cli *c) {
     LODE_TRY(cli_need(c, "run", &run));
     LODE_TRY(cli_need(c, "output", &output));
     if (!text == !target) return cli_usage_error(c, "give either --arch or --target");
-    LODE_GOTO(extract_open(run, &x));
+    LODE_GOTO(trained_run_open(run, &x.run));
     lode_run_setup setup = {
-        .recipe = x.recipe, .directory = run, .resume = true, .progress = cli_progress(c)};
-    LODE_GOTO(text ? lode_arch_parse(x.space, text, &x.arch)
+        .recipe = x.run.recipe, .directory = run, .resume = true, .progress = cli_progress(c)};
+    LODE_GOTO(text ? lode_arch_parse(x.run.space, text, &x.arch)
                    : lode_search_run_target(&setup, target, &x.arch));
-    LODE_GOTO(lode_supernet_extract(x.net, &x.arch, &x.subnet));
+    LODE_GOTO(lode_supernet_extract(x.run.net, &x.arch, &x.subnet));
     LODE_GOTO(extract_compare(&x));
     LODE_GOTO(extract_judge(c, &x));
     LODE_GOTO(lode_make_directories(output));
     LODE_GOTO(lode_subnet_save(x.subnet, output));
-    arch = lode_arch_text(x.space, &x.arch);
+    arch = lode_arch_text(x.run.space, &x.arch);
     LODE_GOTO(arch ? LODE_OK : LODE_ERR_NO_MEMORY);
     cli_print(c, "%s\nlogits equal those of the supernet on this path, bit for bit\n", arch);
     cli_print(c,
               "test accuracy %.2f %% before batch-norm recalibration, %.2f %% after (%lld "
               "images)\nwritten to %s\n",
-              100 * x.before, 100 * x.after, (long long)x.recipe->search.recalibrate, output);
+              100 * x.before, 100 * x.after, (long long)x.run.recipe->search.recalibrate, output);
     cli_result(c,
                json_pack("{s:s, s:b, s:f, s:f, s:s}", "arch", arch, "logits_equal", x.equal,
                          "accuracy_before", x.before, "accuracy_after", x.after, "output", output));
