@@ -24,7 +24,9 @@
 #include "ops/dispatch.h"
 #include "ops/ops.h"
 #include "ops/relaxed.h"
+#include "ops/replay.h"
 
+#include "supernet/frozen.h"
 #include "supernet/supernet.h"
 
 #include "hwcost/cost.h"

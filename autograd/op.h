@@ -33,6 +33,7 @@ struct lode_op_call {
     bool repeated; /* second forward of a recomputed region: do not touch running statistics */
     bool dry;      /* a plan: a runner chooses the provider and sets workspace_bytes, no more */
     const lode_provider *provider; /* who ran forward; runs backward too */
+    const void *prepared;          /* what its kernel made of weights that stay; NULL: nothing */
     void *workspace;               /* workspace_bytes, 64-byte aligned, contents undefined */
     size_t workspace_bytes;
 };

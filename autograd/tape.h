@@ -175,4 +175,6 @@ LODE_API int lode_trace_last_use(const lode_tape *t, int value_id);
 /* Value ids run from 0 to n - 1: given tensors (one id however often given) and results. */
 LODE_API int lode_trace_n_values(const lode_tape *t);
 LODE_API int lode_trace_id(const lode_var *v);
+/* The tensor given under an id, with its contents (borrowed); NULL for results. */
+LODE_API lode_tensor *lode_trace_given(const lode_tape *t, int value_id);
 #endif

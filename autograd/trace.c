@@ -84,3 +84,9 @@ int lode_trace_last_use(const lode_tape *t, int value_id) {
 }
 int lode_trace_n_values(const lode_tape *t) { return t->n_values; }
 int lode_trace_id(const lode_var *v) { return v->id; }
+
+lode_tensor *lode_trace_given(const lode_tape *t, int value_id) {
+    for (int i = 0; i < t->n_given; i++)
+        if (t->given[i].id == value_id) return t->given[i].tensor;
+    return NULL;
+}

@@ -215,7 +215,12 @@ static void log_call(const lode_op_call *c, const char *pass, const char *who, d
     lode_free(text);
 }
 
-static lode_status run_one(lode_dispatch *d, lode_op_call *c, const lode_kernel *k,
+static size_t workspace_of(const lode_op_call *c, const lode_kernel *k, bool backward) {
+    return k != NULL && k->workspace != NULL ? k->workspace(c, backward) : 0;
+}
+
+/* bytes: workspace_of. */
+static lode_status run_one(lode_dispatch *d, lode_op_call *c, const lode_kernel *k, size_t bytes,
                            const lode_tensor *dy, lode_tensor *const *dx) {
     bool backward = dy != NULL;
     if (k == NULL) { /* the reference */
@@ -226,24 +231,27 @@ static lode_status run_one(lode_dispatch *d, lode_op_call *c, const lode_kernel 
         c->workspace_bytes = 0;
         return backward ? c->op->reference.backward(c, dy, dx) : c->op->reference.forward(c);
     }
-    LODE_TRY(workspace_give(d, c, k->workspace != NULL ? k->workspace(c, backward) : 0));
+    LODE_TRY(workspace_give(d, c, bytes));
     return backward ? k->backward(c, dy, dx) : k->forward(c);
+}
+
+static lode_status run_timed(lode_dispatch *d, lode_op_call *c, const lode_kernel *k, size_t bytes,
+                             const lode_tensor *dy, lode_tensor *const *dx) {
+    const char *who = k != NULL ? c->provider->name : reference()->name;
+    double start = d->verbose ? lode_clock() : 0;
+    lode_status status = run_one(d, c, k, bytes, dy, dx);
+    c->workspace = NULL;
+    if (d->verbose) log_call(c, dy != NULL ? "backward" : "forward", who, lode_clock() - start);
+    return status;
 }
 
 static lode_status run(lode_dispatch *d, lode_op_call *c, const lode_kernel *k,
                        const lode_tensor *dy, lode_tensor *const *dx) {
-    if (c->dry) {
-        bool wants = k != NULL && k->workspace != NULL;
-        c->workspace_bytes = wants ? k->workspace(c, dy != NULL) : 0;
-        return LODE_OK;
-    }
-    const char *who = k != NULL ? c->provider->name : reference()->name;
-    double start = d->verbose ? lode_clock() : 0;
-    threads_follow(d);
-    lode_status status = run_one(d, c, k, dy, dx);
-    c->workspace = NULL;
-    if (d->verbose) log_call(c, dy != NULL ? "backward" : "forward", who, lode_clock() - start);
-    return status;
+    if (!c->dry) threads_follow(d);
+    size_t bytes = workspace_of(c, k, dy != NULL);
+    if (!c->dry) return run_timed(d, c, k, bytes, dy, dx);
+    c->workspace_bytes = bytes;
+    return LODE_OK;
 }
 
 static lode_status dispatch_forward(void *self, lode_op_call *c) {
@@ -265,4 +273,35 @@ static lode_status dispatch_backward(void *self, lode_op_call *c, const lode_ten
     d->stats.n_backward += !c->dry;
     d->stats.n_reference += !c->dry && k == NULL;
     return run(d, c, k, dy, dx);
+}
+
+/* ---- calls that are repeated ---- */
+
+lode_status lode_dispatch_prepare(const lode_dispatch *d, lode_op_call *c, uint64_t constant,
+                                  const lode_kernel **kernel) {
+    void *prepared = NULL;
+    c->provider = lode_dispatch_choose(d, c);
+    c->prepared = NULL;
+    const lode_kernel *k = *kernel = kernel_find(c->provider, c->op);
+    for (int i = 0; i < c->n_x && i < 64; i++)
+        if (c->x[i] == NULL) constant |= (uint64_t)1 << i;
+    if (k != NULL && k->prepare != NULL) LODE_TRY(k->prepare(c, constant, &prepared));
+    c->prepared = prepared;
+    c->workspace_bytes = workspace_of(c, k, false);
+    return LODE_OK;
+}
+
+void lode_dispatch_forget(lode_op_call *c, const lode_kernel *kernel) {
+    void *prepared;
+    if (c->prepared == NULL) return;
+    memcpy(&prepared, &c->prepared, sizeof prepared); /* ours, const for kernels only */
+    kernel->release(prepared);
+    c->prepared = NULL;
+}
+
+lode_status lode_dispatch_run(lode_dispatch *d, lode_op_call *c, const lode_kernel *kernel) {
+    threads_follow(d);
+    d->stats.n_forward++;
+    d->stats.n_reference += kernel == NULL;
+    return run_timed(d, c, kernel, c->workspace_bytes, NULL, NULL);
 }

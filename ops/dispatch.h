@@ -31,6 +31,16 @@ LODE_API const lode_runner *lode_dispatch_runner(lode_dispatch *d);
 /* Who would run this call. Never NULL (the reference at last). */
 LODE_API const lode_provider *lode_dispatch_choose(const lode_dispatch *d, const lode_op_call *c);
 
+/* A call that will be run many times: who runs it, what its kernel prepares of the inputs that
+   `constant` has a bit for (absent ones count), and its workspace are settled once. *kernel NULL:
+   the reference. Ended by lode_dispatch_forget. Workspace may be counted per thread: after
+   lode_set_threads, forget and prepare again. */
+LODE_API lode_status lode_dispatch_prepare(const lode_dispatch *d, lode_op_call *c,
+                                           uint64_t constant, const lode_kernel **kernel);
+LODE_API void lode_dispatch_forget(lode_op_call *c, const lode_kernel *kernel);
+LODE_API lode_status lode_dispatch_run(lode_dispatch *d, lode_op_call *c,
+                                       const lode_kernel *kernel);
+
 /* The tables, for tests, benches, `lode ops`. */
 LODE_API int lode_n_ops(void);
 LODE_API const lode_op *lode_op_at(int i);

@@ -137,10 +137,8 @@ static void mbconv_count(const lode_op_call *c, lode_op_count *out) {
 }
 
 static void mbconv_print(const void *params, char out[96]) {
-    static const char *const act[] = {"none", "relu", "relu6", "hswish", "swish"};
     const lode_mbconv_params *p = params;
-    bool known = p->act >= 0 && p->act <= LODE_ACT_SWISH;
-    int n = snprintf(out, 96, "s%d %s%s", p->stride, known ? act[p->act] : "?",
+    int n = snprintf(out, 96, "s%d %s%s", p->stride, lode_act_name(p->act),
                      p->residual ? " residual" : "");
     if (p->groups > 1) snprintf(out + n, 96 - (size_t)n, " g%d", p->groups);
 }

@@ -13,43 +13,6 @@
 #include <math.h>
 #include <string.h>
 
-/* ---- activations ---- */
-
-static double mbconv_sigmoid(double u) { return 1 / (1 + exp(-u)); }
-
-static double mbconv_act(lode_act act, double u) {
-    switch (act) {
-    case LODE_ACT_NONE:
-        break;
-    case LODE_ACT_RELU:
-        return u < 0 ? 0 : u;
-    case LODE_ACT_RELU6:
-        return u < 0 ? 0 : u > 6 ? 6 : u;
-    case LODE_ACT_HSWISH:
-        return u * fmin(fmax(u + 3, 0), 6) / 6;
-    case LODE_ACT_SWISH:
-        return u * mbconv_sigmoid(u);
-    }
-    return u;
-}
-
-static double mbconv_slope(lode_act act, double u) {
-    double s = act == LODE_ACT_SWISH ? mbconv_sigmoid(u) : 0;
-    switch (act) {
-    case LODE_ACT_NONE:
-        break;
-    case LODE_ACT_RELU:
-        return u > 0;
-    case LODE_ACT_RELU6:
-        return u > 0 && u < 6;
-    case LODE_ACT_HSWISH:
-        return u <= -3 ? 0 : u >= 3 ? 1 : (2 * u + 3) / 6;
-    case LODE_ACT_SWISH:
-        return s * (1 + u * (1 - s));
-    }
-    return 1;
-}
-
 /* ---- the parts, on plain arrays [N,C,P], P pixels ---- */
 
 typedef struct mbconv_norm {
@@ -83,7 +46,7 @@ static double mbconv_normal(const mbconv_norm *n, int64_t c, double z) {
 static void mbconv_norm_act(const mbconv_norm *n, const double *z, double *a) {
     for (int64_t i = 0; i < n->N * n->C; i++)
         for (int64_t j = 0; j < n->P; j++)
-            a[i * n->P + j] = mbconv_act(n->act, mbconv_normal(n, i % n->C, z[i * n->P + j]));
+            a[i * n->P + j] = lode_act_value(n->act, mbconv_normal(n, i % n->C, z[i * n->P + j]));
 }
 
 /* g: the gradient of a on entry, of z on return. */
@@ -95,7 +58,7 @@ static void mbconv_norm_act_backward(const mbconv_norm *n, const double *z, doub
         for (int64_t i = 0; i < n->N; i++)
             for (int64_t j = 0; j < n->P; j++) {
                 int64_t at = (i * n->C + c) * n->P + j;
-                g[at] *= mbconv_slope(n->act, mbconv_normal(n, c, z[at]));
+                g[at] *= lode_act_slope(n->act, mbconv_normal(n, c, z[at]));
                 sum += g[at];
                 sum_xhat += g[at] * (z[at] - n->mean[c]) * n->rstd[c];
             }
@@ -396,8 +359,6 @@ lode_status mbconv_reference_backward(const lode_op_call *c, const lode_tensor *
 static double mbconv_nearest(double u, double kink) { return fabs(u - kink); }
 
 lode_status mbconv_kink_distance(const lode_op_call *c, double *out) {
-    static const double kink[LODE_ACT_SWISH + 1][2] = {
-        [LODE_ACT_RELU6] = {0, 6}, [LODE_ACT_HSWISH] = {-3, 3}};
     const lode_mbconv_params *p = c->params;
     mbconv_run m = {0};
     lode_ref r = {0};
@@ -409,7 +370,7 @@ lode_status mbconv_kink_distance(const lode_op_call *c, double *out) {
         const mbconv_norm *n = &m.norm[i];
         for (int64_t k = 0; k < n->N * n->C * n->P; k++) {
             double u = mbconv_normal(n, k / n->P % n->C, m.z[i][k]);
-            for (int e = 0; e < 2; e++) *out = fmin(*out, mbconv_nearest(u, kink[p->act][e]));
+            *out = fmin(*out, lode_act_kink_distance((lode_act)p->act, u));
         }
     }
     for (int64_t k = 0; lode_ref_ok(&r) && k < m.d.N * m.d.R; k++)

@@ -38,6 +38,13 @@ LODE_API void lode_ref_fail(lode_ref *r, lode_status status);
 /* Stores the outputs (unless something failed), frees the buffers, tells how it went. */
 LODE_API lode_status lode_ref_end(lode_ref *r);
 
+/* ---- activations within operators (act.c): value, slope, how far u is from the nearest place
+   where the slope jumps, word ---- */
+LODE_API double lode_act_value(lode_act act, double u);
+LODE_API double lode_act_slope(lode_act act, double u);
+LODE_API double lode_act_kink_distance(lode_act act, double u);
+LODE_API const char *lode_act_name(int32_t act); /* "?" when it is none of them */
+
 /* ---- infer ---- */
 /* y has this dtype and shape, channels-last for 4 dims; so has the next aux. */
 LODE_API void lode_infer_y(lode_inferred *out, lode_dtype dtype, const lode_shape *shape);

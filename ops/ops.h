@@ -73,6 +73,15 @@ typedef enum lode_act {
     LODE_ACT_SWISH
 } lode_act;
 
+/* y = act(conv2d(x, w) + b) + r in one call, as inference runs it; b [O] and r (y's shape)
+   optional. conv as in conv2d. */
+typedef struct lode_conv_act_params {
+    lode_conv2d_params conv;
+    int32_t act, reserved; /* a lode_act */
+} lode_conv_act_params;
+LODE_API lode_var *lode_conv_act(lode_tape *t, lode_var *x, lode_var *w, lode_var *b, lode_var *r,
+                                 lode_conv_act_params p);
+
 /* ---- a whole block ---- */
 /* The inverted residual of MobileNetV2 in training, one operator for
        conv2d 1x1, batch_norm, act, conv2d depthwise k x k, batch_norm, act, conv2d 1x1, batch_norm

@@ -92,7 +92,8 @@ lode_status bench_call_open(const lode_trace_call *from, bench_call *b) {
     LODE_GOTO(b->text && b->params ? LODE_OK : LODE_ERR_NO_MEMORY);
     if (op->params_size) memcpy(b->params, from->call.params, op->params_size);
     b->call.params = b->params;
-    b->reference = (lode_kernel){op, NULL, op->reference.forward, op->reference.backward, NULL};
+    b->reference = (lode_kernel){
+        .op = op, .forward = op->reference.forward, .backward = op->reference.backward};
     call_differentiable(op, n, differentiable);
     int64_t most = call_smallest_dim(&from->call);
     for (int i = 0; i < n; i++) {

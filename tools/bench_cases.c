@@ -61,6 +61,21 @@ static void cases_record_convs(lode_tape *t) {
     }
 }
 
+/* The three of an inverted residual in inference. */
+static void cases_record_conv_acts(lode_tape *t) {
+    lode_conv_act_params p = {.act = LODE_ACT_RELU6};
+    p.conv = lode_conv2d_same(1, 1, 1, 1);
+    lode_conv_act(t, cases_image(t, 1, 16, 32), cases_weight(t, 96, 16, 1), cases_vector(t, 96),
+                  NULL, p);
+    p.conv = lode_conv2d_same(3, 1, 1, 96);
+    lode_conv_act(t, cases_image(t, 1, 96, 32), cases_weight(t, 96, 1, 3), cases_vector(t, 96),
+                  NULL, p);
+    p.act = LODE_ACT_NONE;
+    p.conv = lode_conv2d_same(1, 1, 1, 1);
+    lode_conv_act(t, cases_image(t, 1, 96, 32), cases_weight(t, 16, 96, 1), cases_vector(t, 16),
+                  cases_image(t, 1, 16, 32), p);
+}
+
 /* A whole inverted residual, as one operator. */
 static void cases_record_mbconv(lode_tape *t, int64_t c, int64_t side, int64_t k, int32_t stride) {
     int64_t hidden = 6 * c, channels[3] = {hidden, hidden, c};
@@ -190,6 +205,7 @@ static void cases_record_chance(lode_tape *t) {
 
 lode_status bench_record_operators(lode_tape *t) {
     cases_record_convs(t);
+    cases_record_conv_acts(t);
     cases_record_mbconvs(t);
     cases_record_norms(t);
     cases_record_activations(t);

@@ -52,10 +52,21 @@ bool native_depthwise_pays(const lode_op_call *c) {
 #endif
 }
 
-static dw_job dw_job_of(const conv_shape *s) {
+static int dw_act(const lode_op_call *c) {
+    if (c->op != &lode_op_conv_act) return LODE_ACT_NONE;
+    return ((const lode_conv_act_params *)c->params)->act;
+}
+
+static dw_job dw_job_of(const conv_shape *s, int act) {
     dw_job j = {.simd = lode_simd_get(), .n = s->n};
-    j.d = (simd_dw){
-        .c = s->c, .h = s->h, .w = s->w, .oh = s->oh, .ow = s->ow, .kh = s->kh, .kw = s->kw};
+    j.d = (simd_dw){.c = s->c,
+                    .h = s->h,
+                    .w = s->w,
+                    .oh = s->oh,
+                    .ow = s->ow,
+                    .kh = s->kh,
+                    .kw = s->kw,
+                    .act = act};
     for (int i = 0; i < 2; i++) {
         j.d.stride[i] = s->stride[i];
         j.d.pad[i] = s->pad[i];
@@ -67,6 +78,8 @@ static dw_job dw_job_of(const conv_shape *s) {
     j.columns = rows < DW_PIECES ? (DW_PIECES + rows - 1) / rows : 1;
     if (j.columns > j.blocks) j.columns = j.blocks;
     j.span = (j.blocks + j.columns - 1) / j.columns;
+    const int64_t line = 16 / j.simd->lanes; /* blocks that share a cache line: one thread's */
+    j.span = line > 1 ? (j.span + line - 1) / line * line : j.span;
     j.columns = (j.blocks + j.span - 1) / j.span;
     j.simd->dw_plan(&j.d);
     j.scratch_floats = ((size_t)j.d.scratch_floats + 15) / 16 * 16;
@@ -77,19 +90,23 @@ static int64_t dw_rows(const dw_job *j) { return (j->n + j->images - 1) / j->ima
 static int64_t dw_taps(const dw_job *j) { return j->d.kh * j->d.kw; }
 static int64_t dw_packed_floats(const dw_job *j) { return j->blocks * dw_taps(j) * j->simd->lanes; }
 
-static void dw_take(dw_job *j, workspace *ws, bool forward) {
-    j->packed = workspace_floats(ws, (size_t)dw_packed_floats(j));
+/* prepared: the packed weights, if there are any already; only read then. */
+static void dw_take(dw_job *j, workspace *ws, bool forward, const void *prepared) {
+    if (prepared != NULL)
+        memcpy(&j->packed, &prepared, sizeof j->packed);
+    else
+        j->packed = workspace_floats(ws, (size_t)dw_packed_floats(j));
     if (!forward) j->partial = workspace_floats(ws, (size_t)(dw_rows(j) * dw_packed_floats(j)));
     j->scratch = workspace_floats(ws, (size_t)lode_get_threads() * j->scratch_floats);
 }
 
 size_t native_depthwise_workspace(const lode_op_call *c, bool backward) {
     conv_shape s = conv_shape_of(c);
-    dw_job j = dw_job_of(&s);
+    dw_job j = dw_job_of(&s, dw_act(c));
     workspace ws = {NULL, 0};
     conv_operands_reserve(&ws, c, backward);
     workspace before = ws;
-    dw_take(&j, &ws, !backward);
+    dw_take(&j, &ws, !backward, c->prepared);
     size_t sums = s.bias ? lode_column_sums_scratch(s.n * s.oh * s.ow, s.o) : 0;
     return before.used + (ws.used - before.used > sums ? ws.used - before.used : sums);
 }
@@ -142,8 +159,8 @@ static void dw_sum_piece(void *ctx, int64_t piece, int64_t begin, int64_t end) {
     }
 }
 
-static void dw_run(dw_job *j) {
-    if (j->m.w) lode_parallel_for(j->blocks, 8, dw_pack_piece, j);
+static void dw_run(dw_job *j, bool packed) {
+    if (j->m.w && !packed) lode_parallel_for(j->blocks, 8, dw_pack_piece, j);
     if (j->m.dw)
         memset(j->partial, 0, (size_t)(dw_rows(j) * dw_packed_floats(j)) * sizeof *j->partial);
     if (j->forward || j->m.dx || j->m.dw)
@@ -153,25 +170,37 @@ static void dw_run(dw_job *j) {
 
 lode_status native_depthwise_forward(const lode_op_call *c) {
     conv_shape s = conv_shape_of(c);
-    dw_job j = dw_job_of(&s);
+    dw_job j = dw_job_of(&s, dw_act(c));
     workspace ws = {c->workspace, 0};
     j.forward = true;
     j.m = conv_operands_forward(&ws, c);
-    dw_take(&j, &ws, true);
-    dw_run(&j);
+    dw_take(&j, &ws, true, c->prepared);
+    dw_run(&j, c->prepared != NULL);
     return conv_operands_finish(&j.m);
+}
+
+size_t native_depthwise_packed_floats(const lode_op_call *c) {
+    conv_shape s = conv_shape_of(c);
+    dw_job j = dw_job_of(&s, dw_act(c));
+    return (size_t)dw_packed_floats(&j);
+}
+
+void native_depthwise_pack(const lode_op_call *c, const float *w, float *packed) {
+    conv_shape s = conv_shape_of(c);
+    dw_job j = dw_job_of(&s, dw_act(c));
+    for (int64_t b = 0; b < j.blocks; b++) j.simd->dw_pack(&j.d, b, w, packed);
 }
 
 lode_status native_depthwise_backward(const lode_op_call *c, const lode_tensor *dy,
                                       lode_tensor *const *dx) {
     conv_shape s = conv_shape_of(c);
-    dw_job j = dw_job_of(&s);
+    dw_job j = dw_job_of(&s, dw_act(c));
     workspace ws = {c->workspace, 0}, need = ws;
     if (!conv_operands_backward(&ws, c->workspace_bytes, c, dy, dx, &j.m))
         return c->op->reference.backward(c, dy, dx);
     need = ws;
-    dw_take(&j, &need, false);
-    dw_run(&j);
+    dw_take(&j, &need, false, NULL);
+    dw_run(&j, false);
     if (j.m.dbias) lode_column_sums(s.n * s.oh * s.ow, s.o, j.m.y, j.m.dbias, ws.base + ws.used);
     return conv_operands_finish(&j.m);
 }

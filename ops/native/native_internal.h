@@ -12,6 +12,16 @@ lode_status native_depthwise_forward(const lode_op_call *c);
 lode_status native_depthwise_backward(const lode_op_call *c, const lode_tensor *dy,
                                       lode_tensor *const *dx);
 size_t native_depthwise_workspace(const lode_op_call *c, bool backward);
+/* For repeated calls: w [C,1,kh,kw], dense, as the kernels want it; then c->prepared. */
+size_t native_depthwise_packed_floats(const lode_op_call *c);
+void native_depthwise_pack(const lode_op_call *c, const float *w, float *packed);
+
+/* native_conv_act.c */
+bool native_conv_act_supports(const lode_op_call *c);
+lode_status native_conv_act_forward(const lode_op_call *c);
+size_t native_conv_act_workspace(const lode_op_call *c, bool backward);
+lode_status native_conv_act_prepare(const lode_op_call *c, uint64_t constant, void **out);
+void native_conv_act_release(void *prepared);
 
 /* native_batch_norm.c */
 bool native_batch_norm_supports(const lode_op_call *c);

@@ -46,6 +46,9 @@ typedef struct simd_dw {
     int64_t c, h, w, oh, ow, kh, kw;
     int64_t stride[2], pad[2], dilation[2];
 
+    int act; /* a lode_act, applied to results of dw_forward */
+
+    float low, high;         /* none, relu, relu6: y = min(max(u, low), high) */
     bool unit;               /* stride and dilation 1 along a row */
     int64_t run;             /* pixels of a packed row of x with one remainder modulo the stride */
     int64_t x_row, dy_row;   /* floats of packed rows */
@@ -58,6 +61,18 @@ typedef struct simd_dw {
     simd_dw_taps gradient[SIMD_DW_MAX_STRIDE]; /* of a row of dx, by remainder of the column */
     simd_dw_meeting meet[SIMD_DW_MAX_STRIDE];  /* rows of taps, by remainder of the row */
 } simd_dw;
+
+/* A convolution as a product (simd_conv.c). packed [n / panel][runs * k][panel], as gemm_pack has
+   it; columns past n are zeros, those of bias too. */
+typedef struct simd_conv {
+    int64_t n;         /* outputs */
+    int64_t runs, k;   /* a pixel reads so many runs of k floats */
+    const int64_t *at; /* [runs] floats from a pixel's first run to each */
+    const float *packed, *bias;
+    int64_t step; /* floats between pixels of y, and of r */
+    int act;      /* a lode_act; low, high: as in simd_dw */
+    float low, high;
+} simd_conv;
 
 /* An MBConv block, one image at a time (native_mbconv.c tells the idea). M channels lie between the
    1x1 convolutions, in blocks of LODE_V: a tensor of them is [blocks][pixels][LODE_V]. Kernels that
@@ -176,6 +191,11 @@ typedef struct lode_simd {
                       int64_t k_first, int64_t k_total);
     void (*gemm)(int64_t m, int64_t n, int64_t k, const float *a, int64_t rs, int64_t cs,
                  const float *packed, int64_t k_total, float *c, int64_t ldc, bool add);
+
+    /* y = act(conv + bias) + r of m pixels and panels first..last-1; x[i]: the first run of pixel
+       i; y and r (may be NULL): pixel 0, output 0. */
+    void (*conv)(const simd_conv *c, int64_t m, const float *const *x, int64_t first, int64_t last,
+                 const float *r, float *y);
 
     /* Columns of dense [rows, c]. Statistics of one piece: mean, sum x, sum (x-mean)^2; off is
        scratch [c]. Gradient sums: sum g, sum g (x-mean). apply: y = a (x-mean) + b. grad:

@@ -303,6 +303,26 @@ def blocks():
     mbconv(3, 2, 7, 7, 5, 3, 7, 2, 4, True, 0)
 
 
+def inference():
+    acts = [lambda x: x, F.relu, F.relu6, lambda x: x * F.relu6(x + 3) / 6, F.silu]
+
+    def conv_act(x, w, b, r, act, stride=(1, 1), pad=(0, 0), dilation=(1, 1), groups=1):
+        def f(x, w, b=None, r=None):
+            y = acts[act](F.conv2d(x, w, b, stride, pad, dilation, groups))
+            return y if r is None else y + r
+
+        case("conv_act", f, [x, w, b, r],
+             {"conv.stride": stride, "conv.pad": pad, "conv.dilation": dilation,
+              "conv.groups": groups, "act": act})
+
+    conv_act(rand(2, 3, 5, 5), rand(4, 3, 3, 3), rand(4), rand(2, 4, 5, 5), 0, pad=(1, 1))
+    conv_act(rand(2, 3, 7, 6), rand(2, 3, 3, 3), rand(2), None, 2, stride=(2, 2), pad=(1, 1))
+    conv_act(rand(2, 4, 3, 3), rand(6, 4, 1, 1), None, rand(2, 6, 3, 3), 1)
+    conv_act(rand(2, 6, 5, 5), rand(6, 1, 3, 3), rand(6), None, 3, pad=(1, 1), groups=6)
+    conv_act(rand(1, 4, 6, 5), rand(6, 2, 3, 3), rand(6), rand(1, 6, 6, 5), 4, pad=(2, 2),
+             dilation=(2, 2), groups=2)
+
+
 def save(path):
     entries, blob = {}, b""
     for name in sorted(tensors):
@@ -327,6 +347,6 @@ def save(path):
 if __name__ == "__main__":
     torch.manual_seed(0)
     for group in (activations, arithmetic, convolutions, norms, pools, shapes, losses, chance,
-                  blocks):
+                  blocks, inference):
         group()
     save(sys.argv[1])

@@ -19,6 +19,8 @@
    rows. */
 #include "ops/native/simd/simd_depthwise.h"
 
+#include <math.h>
+
 enum {
     /* Bands of x and dy for the weight gradient: with few taps per pixel they have to come from L1
        (32 KiB), with many L2 is fast enough and fewer rows are packed twice. */
@@ -77,6 +79,8 @@ static simd_dw_taps dw_gradient_taps(const simd_dw *d, int64_t r) {
 /* All divisions are here, once for a call: images of 7x7 are done in a microsecond. */
 void simd_run_dw_plan(simd_dw *d) {
     int64_t s = d->stride[1], reach = (d->kh - 1) * d->dilation[0];
+    d->low = d->act == LODE_ACT_NONE || d->act > LODE_ACT_RELU6 ? -HUGE_VALF : 0;
+    d->high = d->act == LODE_ACT_RELU6 ? 6 : HUGE_VALF;
     d->unit = s == 1 && d->dilation[1] == 1;
     d->run = dw_ceil(d->w + 2 * d->pad[1], s) + TILE;
     d->x_row = d->run * s * V;
@@ -135,13 +139,23 @@ static void dw_pack_dy(const simd_dw *d, int64_t lanes, const float *dy, int64_t
 
 /* ---- the three passes ---- */
 
+/* hswish or swish of a row of n pixels that was just written. */
+static void dw_smooth(int act, int64_t n, int64_t lanes, float *y, int64_t step) {
+    for (int64_t j = 0; j < n; j++, y += step) {
+        lode_v u = lode_v_load_first(y, lanes);
+        u = act == LODE_ACT_SWISH ? act_smooth(LODE_ACT_SWISH, u) : act_smooth(LODE_ACT_HSWISH, u);
+        lode_v_store_first(y, u, lanes);
+    }
+}
+
 void simd_run_dw_forward(const simd_dw *d, int64_t block, const float *x, const float *packed,
                          const float *bias, float *y, float *scratch) {
     int64_t lanes = dw_lanes(d, block), mask = d->x_ring - 1, filled = 0;
     const float *w = packed + block * d->kh * d->kw * V;
     lode_v start = bias ? lode_v_load_first(bias + block * V, lanes) : lode_v_zero();
-    dw_rows t;
-    t.taps = &d->taps;
+    dw_rows t = {.taps = &d->taps, .clamps = d->act == LODE_ACT_RELU || d->act == LODE_ACT_RELU6};
+    t.low = lode_v_set(d->low);
+    t.high = lode_v_set(d->high);
     x += block * V;
     y += block * V;
     for (int64_t i = 0; i < d->oh; i++) {
@@ -156,6 +170,7 @@ void simd_run_dw_forward(const simd_dw *d, int64_t block, const float *x, const 
             t.wrow[t.n++] = w + u * d->kw * V;
         }
         dw_row(&t, d->ow, start, lanes, y + i * d->ow * d->c, d->c);
+        if (d->act > LODE_ACT_RELU6) dw_smooth(d->act, d->ow, lanes, y + i * d->ow * d->c, d->c);
     }
 }
 
@@ -166,7 +181,7 @@ void simd_run_dw_backward_data(const simd_dw *d, int64_t block, const float *dy,
     int64_t long_runs = s == 1 ? 1 : (d->w - 1) % s + 1; /* runs that have `columns` columns */
     const float *w = packed + block * d->kh * d->kw * V;
     float *ring = dw_dy_part(d, scratch);
-    dw_rows t;
+    dw_rows t = {.clamps = false};
     dy += block * V;
     dx += block * V;
     int64_t base = d->pad[0] / sh, rest = d->pad[0] % sh; /* of h + p */

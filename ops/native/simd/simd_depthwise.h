@@ -2,7 +2,7 @@
    simd_depthwise.c; simd_mbconv_backward.c walks the same rows. */
 #ifndef LODE_OPS_NATIVE_SIMD_DEPTHWISE_H
 #define LODE_OPS_NATIVE_SIMD_DEPTHWISE_H
-#include "ops/native/simd/simd_internal.h"
+#include "ops/native/simd/simd_act.h"
 
 enum { V = LODE_V, TILE = 8, TAPS = SIMD_DW_MAX_KERNEL };
 
@@ -35,10 +35,15 @@ typedef struct dw_rows {
     int n;
     const float *row[TAPS];  /* packed pixels, where output 0 starts */
     const float *wrow[TAPS]; /* packed weights */
+    bool clamps;             /* results go between low and high */
+    lode_v low, high;
 } dw_rows;
 
-LODE_INLINE void dw_store(int n, const lode_v *sum, int64_t lanes, int64_t keep, float *out,
-                          int64_t step) {
+LODE_INLINE void dw_store(int n, const dw_rows *t, lode_v *sum, int64_t lanes, int64_t keep,
+                          float *out, int64_t step) {
+    if (t->clamps) {
+        LODE_UNROLL for (int i = 0; i < n; i++) sum[i] = act_clamp(t->low, t->high, sum[i]);
+    }
     if (lanes == V && keep == n) {
         LODE_UNROLL for (int i = 0; i < n; i++) lode_v_store(out + i * step, sum[i]);
         return;
@@ -64,7 +69,7 @@ LODE_INLINE void dw_unit_tile(int n, int k, int unit, const dw_rows *t, int64_t 
             }
         }
     }
-    dw_store(n, sum, lanes, keep, out, step);
+    dw_store(n, t, sum, lanes, keep, out, step);
 }
 
 LODE_INLINE void dw_list_tile(int n, const dw_rows *t, int64_t j, lode_v start, int64_t lanes,
@@ -79,7 +84,7 @@ LODE_INLINE void dw_list_tile(int n, const dw_rows *t, int64_t j, lode_v start, 
             LODE_UNROLL for (int i = 0; i < n; i++) sum[i] += lode_v_load(x + i * V) * w;
         }
     }
-    dw_store(n, sum, lanes, keep, out, step);
+    dw_store(n, t, sum, lanes, keep, out, step);
 }
 
 /* k and unit are constants; k 0: a list. n outputs, `step` floats apart; packed rows reach a tile

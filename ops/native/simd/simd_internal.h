@@ -40,6 +40,7 @@
 #define simd_run_gemm_panel          LODE_ISA_NAME(simd_run_gemm_panel)
 #define simd_run_gemm_pack           LODE_ISA_NAME(simd_run_gemm_pack)
 #define simd_run_gemm                LODE_ISA_NAME(simd_run_gemm)
+#define simd_run_conv                LODE_ISA_NAME(simd_run_conv)
 #define simd_run_pool_max            LODE_ISA_NAME(simd_run_pool_max)
 #define simd_run_pool_sum            LODE_ISA_NAME(simd_run_pool_sum)
 #define simd_run_pool_spread         LODE_ISA_NAME(simd_run_pool_spread)
@@ -73,6 +74,10 @@ void simd_run_gemm_pack(int64_t k, int64_t n, const float *b, int64_t rs, int64_
                         int64_t k_first, int64_t k_total);
 void simd_run_gemm(int64_t m, int64_t n, int64_t k, const float *a, int64_t rs, int64_t cs,
                    const float *packed, int64_t k_total, float *c, int64_t ldc, bool add);
+
+/* simd_conv.c */
+void simd_run_conv(const simd_conv *c, int64_t m, const float *const *x, int64_t first,
+                   int64_t last, const float *r, float *y);
 
 /* simd_pool.c */
 void simd_run_pool_max(int64_t c, int n, const float *const *in, const int32_t *index, float *y,
