@@ -92,10 +92,16 @@ static int cost_find_term(const lode_cost *c, uint64_t label) {
     return -1;
 }
 
+lode_status lode_cost_trace(lode_cost *c, const lode_arch *arch, lode_tape *trace) {
+    if (c->model->form != NULL && c->model->form(c->self) == LODE_FORM_FOLDED)
+        return lode_supernet_trace_folded(c->net, arch, c->batch, trace);
+    return lode_supernet_trace(c->net, arch, c->batch, c->model->training, trace);
+}
+
 /* Traces one architecture and stores the price of every block whose combination was still unknown.
  */
 static lode_status cost_price_arch(lode_cost *c, const lode_arch *arch) {
-    LODE_TRY(lode_supernet_trace(c->net, arch, c->batch, c->model->training, c->trace));
+    LODE_TRY(lode_cost_trace(c, arch, c->trace));
     double *sum = LODE_NEW_ARRAY(double, c->n_terms + 1);
     if (!sum) return LODE_ERR_NO_MEMORY;
     lode_status status = LODE_OK;
@@ -291,7 +297,7 @@ lode_status lode_cost_hard(lode_cost *c, const lode_arch *arch, double *out) {
             return LODE_FAIL(LODE_ERR_INVALID, "cost: decision %d has %d options, wanted option %d",
                              d, c->n_options[d], arch->option[d]);
     if (c->model->trace_cost) {
-        LODE_TRY(lode_supernet_trace(c->net, arch, c->batch, c->model->training, c->trace));
+        LODE_TRY(lode_cost_trace(c, arch, c->trace));
         return lode_cost_of_trace(c, c->trace, out);
     }
     double sum = c->constant;

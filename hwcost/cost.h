@@ -9,7 +9,7 @@
    one-hot w. (methods D1, D8) */
 #ifndef LODE_HWCOST_COST_H
 #define LODE_HWCOST_COST_H
-#include "supernet/supernet.h"
+#include "supernet/frozen.h"
 
 typedef struct lode_cost lode_cost;
 
@@ -25,6 +25,8 @@ typedef struct lode_cost_model {
     lode_status (*trace_cost)(void *self, const lode_tape *trace, double *out);
     double (*constant)(const void *self); /* c0, may be NULL */
     bool training;                        /* prices a training step's trace rather than inference */
+    /* Which trace of inference it prices (supernet/frozen.h); NULL: the plain one. */
+    lode_form (*form)(const void *self);
 } lode_cost_model;
 
 /* The built-in models (cost_models.def). */
@@ -46,7 +48,9 @@ LODE_API const char *lode_cost_unit(const lode_cost *c);
 LODE_API bool lode_cost_has_gradient(const lode_cost *c);
 
 LODE_API lode_status lode_cost_hard(lode_cost *c, const lode_arch *arch, double *out);
-/* Sum of op_cost over a whole trace, plus c0: the slow way `hard` is tested against. */
+/* Sum of op_cost over a whole trace (lode_cost_trace's), plus c0: the slow way `hard` is tested
+   against. */
+LODE_API lode_status lode_cost_trace(lode_cost *c, const lode_arch *arch, lode_tape *trace);
 LODE_API lode_status lode_cost_of_trace(lode_cost *c, const lode_tape *trace, double *out);
 /* weights[d]: [K_d] or [N,K_d] vars on one tape (per-sample weights: the mean over samples). Scalar
  * var. */

@@ -71,16 +71,13 @@ static lode_status profile_cover(const lode_space *space, uint64_t seed, int squ
     return LODE_OK;
 }
 
-static lode_status profile_measure_calls(lode_supernet *net, const lode_arch *arch, int64_t n,
-                                         profile_timer *timer, const lode_profile_options *o,
+static lode_status profile_measure_calls(profile_bench *bench, int64_t n, profile_timer *timer,
+                                         const lode_profile_options *o,
                                          const lode_progress *progress) {
-    profile_bench bench;
     lode_status status = LODE_OK;
     double start = lode_clock();
     int64_t *order = lode_alloc((size_t)n, sizeof *order);
-    memset(&bench, 0, sizeof bench);
     LODE_GOTO(order ? LODE_OK : LODE_ERR_NO_MEMORY);
-    LODE_GOTO(profile_bench_init(net, &timer->runner, o->batch, &bench));
     for (int64_t r = -o->warmup; r < o->rounds; r++) {
         char text[64];
         lode_rng rng = lode_rng_stream(o->seed, LODE_RNG_MEASURE, 1000 + (uint64_t)(r + o->warmup));
@@ -90,7 +87,7 @@ static lode_status profile_measure_calls(lode_supernet *net, const lode_arch *ar
             double ms = 0;
             if (lode_progress_should_stop(progress))
                 LODE_GOTO(LODE_FAIL(LODE_ERR_STOPPED, "measuring stopped on request"));
-            LODE_GOTO(profile_run(&bench, arch ? &arch[order[i]] : NULL, timer, &ms));
+            LODE_GOTO(profile_run(&bench[order[i]], timer, &ms));
         }
         snprintf(text, sizeof text, "%lld calls", (long long)timer->n);
         lode_progress_update(progress, "measure calls", r + o->warmup + 1, o->rounds + o->warmup,
@@ -98,7 +95,6 @@ static lode_status profile_measure_calls(lode_supernet *net, const lode_arch *ar
         if (o->budget_s > 0 && r >= 2 && lode_clock() - start > o->budget_s) break;
     }
 done:
-    profile_bench_deinit(&bench);
     lode_free(order);
     return status;
 }
@@ -133,8 +129,8 @@ static lode_status profile_fit(lode_supernet *net, lode_dispatch *dispatch,
     lode_rng rng = lode_rng_stream(o->seed, LODE_RNG_MEASURE, 3);
     for (int64_t i = 0; i < n; i++)
         LODE_GOTO(lode_space_sample(lode_supernet_space(net), &rng, &arch[i]));
-    LODE_GOTO(lode_profile_networks(net, arch, n, dispatch, o->batch, o->warmup, o->rounds,
-                                    progress, measured));
+    LODE_GOTO(lode_profile_networks(net, arch, n, LODE_FORM_FOLDED, dispatch, o->batch, o->warmup,
+                                    o->rounds, progress, measured));
     LODE_GOTO(lode_cost_from_model(lode_cost_model_find("table"), table, net, o->batch, &cost));
     for (int64_t i = 0; i < n; i++) {
         LODE_GOTO(lode_cost_hard(cost, &arch[i], &p[i]));
@@ -165,10 +161,11 @@ lode_status lode_profile_space(lode_supernet *net, lode_dispatch *dispatch,
     lode_cpu cpu = lode_cpu_get();
     lode_space *space = lode_supernet_space(net);
     bool fixed = lode_supernet_is_fixed(net, NULL);
-    profile_timer timer;
-    profile_timer_init(&timer, lode_dispatch_runner(dispatch));
+    profile_timer timer = {.record = false};
+    profile_bench *bench = NULL;
     lode_table_info info = {.quantity = "latency_ms",
                             .unit = "ms",
+                            .form = LODE_FORM_FOLDED,
                             .batch = options->batch,
                             .threads = lode_get_threads(),
                             .mhz = cpu.mhz,
@@ -181,7 +178,8 @@ lode_status lode_profile_space(lode_supernet *net, lode_dispatch *dispatch,
     lode_timestamp(info.created);
     LODE_GOTO(lode_table_create(&info, &table));
     if (!fixed) LODE_GOTO(profile_cover(space, options->seed, 2, &arch, &n));
-    LODE_GOTO(profile_measure_calls(net, arch, n, &timer, options, progress));
+    LODE_GOTO(profile_benches_create(net, arch, n, info.form, dispatch, options->batch, &bench));
+    LODE_GOTO(profile_measure_calls(bench, n, &timer, options, progress));
     LODE_GOTO(profile_fill_table(&timer, table));
     if (!fixed && options->networks > 0)
         LODE_GOTO(profile_fit(net, dispatch, options, progress, table));
@@ -189,6 +187,7 @@ lode_status lode_profile_space(lode_supernet *net, lode_dispatch *dispatch,
     table = NULL;
 done:
     lode_table_destroy(table);
+    profile_benches_destroy(bench, n);
     lode_free(arch);
     profile_timer_deinit(&timer);
     return status;

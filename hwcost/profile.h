@@ -1,18 +1,19 @@
 /* profile.h: measures on this machine: whole networks, and the operator calls within them.
 
-   Calls are timed where they will run: random architectures of the space are executed one after
-   another, and a runner that wraps the real one takes the time of every call. So inputs come from
-   their real predecessor, weights are as cold as in use, and what the tape does between two kernels
-   is counted with the later one. Architectures are drawn so that every option of every decision is
-   covered equally often (a Latin square), visited in random order, so that a drift of the machine's
-   clock meets all calls alike. Each distinct call becomes one entry: trimmed median, minimum,
-   spread, number of samples. (methods D1, D7) */
+   Networks are measured as they are deployed: folded and replayed (supernet/frozen.h). Calls are
+   timed where they will run: random architectures of the space are executed one after another, and
+   a watch takes the time of every call. So inputs come from their real predecessor, weights are as
+   cold as in use, and what lies between two kernels is counted with the later one. Architectures
+   are drawn so that every option of every decision is covered equally often (a Latin square),
+   visited in random order, so that a drift of the machine's clock meets all calls alike. Each
+   distinct call becomes one entry: trimmed median, minimum, spread, number of samples. (methods D1,
+   D7) */
 #ifndef LODE_HWCOST_PROFILE_H
 #define LODE_HWCOST_PROFILE_H
 #include "core/log.h"
 #include "hwcost/statistics.h"
 #include "hwcost/table.h"
-#include "ops/dispatch.h"
+#include "supernet/frozen.h"
 
 typedef struct lode_profile_options {
     int64_t batch;    /* images per forward */
@@ -30,16 +31,17 @@ LODE_API lode_status lode_profile_space(lode_supernet *net, lode_dispatch *dispa
                                         const lode_progress *progress, lode_table **out);
 
 /* Time of one whole forward pass in inference, ms: trimmed median of `rounds` after `warmup`.
-   `arch` may be NULL for a fixed network. samples (may be NULL): [rounds]. */
-LODE_API lode_status lode_profile_network(lode_supernet *net, const lode_arch *arch,
+   `arch` may be NULL for a fixed network. */
+LODE_API lode_status lode_profile_network(lode_supernet *net, const lode_arch *arch, lode_form form,
                                           lode_dispatch *dispatch, int64_t batch, int64_t warmup,
                                           int64_t rounds, lode_summary *out);
 
 /* Several architectures, visited in turn in a random order each round: comparable with each other.
  */
 LODE_API lode_status lode_profile_networks(lode_supernet *net, const lode_arch *arch, int64_t n,
-                                           lode_dispatch *dispatch, int64_t batch, int64_t warmup,
-                                           int64_t rounds, const lode_progress *progress,
+                                           lode_form form, lode_dispatch *dispatch, int64_t batch,
+                                           int64_t warmup, int64_t rounds,
+                                           const lode_progress *progress,
                                            lode_summary *out /* [n] */);
 
 /* Networks of their own (extracted, fixed), visited in turn like the above. */

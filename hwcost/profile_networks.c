@@ -6,10 +6,9 @@
 
 #include <stdlib.h>
 
-/* Who is visited: architectures of one supernet, or networks of their own. */
+/* Who is visited. */
 typedef struct profile_tour {
-    profile_bench *bench; /* [n], or one for all architectures */
-    const lode_arch *arch;
+    profile_bench *bench; /* [n] */
     int64_t n;
 } profile_tour;
 
@@ -23,8 +22,7 @@ static lode_status profile_round(profile_tour *t, uint64_t round, int64_t *order
         double time = 0;
         if (lode_progress_should_stop(progress))
             return LODE_FAIL(LODE_ERR_STOPPED, "measuring stopped on request");
-        profile_bench *b = t->arch ? t->bench : &t->bench[k];
-        LODE_TRY(profile_run(b, t->arch ? &t->arch[k] : NULL, timer, &time));
+        LODE_TRY(profile_run(&t->bench[k], timer, &time));
         if (ms) ms[k] = time;
     }
     return LODE_OK;
@@ -54,37 +52,32 @@ done:
 }
 
 lode_status lode_profile_networks(lode_supernet *net, const lode_arch *arch, int64_t n,
-                                  lode_dispatch *dispatch, int64_t batch, int64_t warmup,
-                                  int64_t rounds, const lode_progress *progress,
+                                  lode_form form, lode_dispatch *dispatch, int64_t batch,
+                                  int64_t warmup, int64_t rounds, const lode_progress *progress,
                                   lode_summary *out) {
-    profile_bench bench;
-    profile_tour tour = {&bench, arch, n};
-    lode_status status = profile_bench_init(net, lode_dispatch_runner(dispatch), batch, &bench);
+    profile_tour tour = {.n = n};
+    lode_status status = profile_benches_create(net, arch, n, form, dispatch, batch, &tour.bench);
     if (status == LODE_OK) status = profile_rounds(&tour, warmup, rounds, progress, out);
-    profile_bench_deinit(&bench);
+    profile_benches_destroy(tour.bench, n);
     return status;
 }
 
-lode_status lode_profile_network(lode_supernet *net, const lode_arch *arch, lode_dispatch *dispatch,
-                                 int64_t batch, int64_t warmup, int64_t rounds, lode_summary *out) {
-    return lode_profile_networks(net, arch, 1, dispatch, batch, warmup, rounds, NULL, out);
+lode_status lode_profile_network(lode_supernet *net, const lode_arch *arch, lode_form form,
+                                 lode_dispatch *dispatch, int64_t batch, int64_t warmup,
+                                 int64_t rounds, lode_summary *out) {
+    return lode_profile_networks(net, arch, 1, form, dispatch, batch, warmup, rounds, NULL, out);
 }
 
 /* ---- networks of their own ---- */
 
-static lode_status profile_open_benches(const lode_profile_subnets *s, const lode_runner *runner,
-                                        profile_bench **out) {
+static lode_status profile_open_benches(const lode_profile_subnets *s, profile_bench **out) {
     profile_bench *bench = LODE_NEW_ARRAY(profile_bench, s->n);
     lode_status status = bench ? LODE_OK : LODE_ERR_NO_MEMORY;
     for (int64_t i = 0; status == LODE_OK && i < s->n; i++)
-        status = profile_bench_init(s->net[i], runner, s->batch, &bench[i]);
+        status =
+            profile_bench_init(s->net[i], NULL, LODE_FORM_FOLDED, s->dispatch, s->batch, &bench[i]);
     *out = bench;
     return status;
-}
-
-static void profile_close_benches(profile_bench *bench, int64_t n) {
-    for (int64_t i = 0; bench && i < n; i++) profile_bench_deinit(&bench[i]);
-    lode_free(bench);
 }
 
 static int profile_compare_doubles(const void *a, const void *b) {
@@ -113,15 +106,13 @@ done:
     return status;
 }
 
-static lode_status profile_drift(const lode_profile_subnets *s, double *drift) {
-    profile_timer timer;
-    profile_bench *bench = NULL;
+static lode_status profile_drift(const lode_profile_subnets *s, profile_bench *bench,
+                                 double *drift) {
+    profile_timer timer = {.record = false};
     lode_status status = LODE_OK;
     int64_t *order = LODE_NEW_ARRAY(int64_t, s->n);
-    profile_timer_init(&timer, lode_dispatch_runner(s->dispatch));
+    profile_tour tour = {bench, s->n};
     LODE_GOTO(order ? LODE_OK : LODE_ERR_NO_MEMORY);
-    LODE_GOTO(profile_open_benches(s, &timer.runner, &bench));
-    profile_tour tour = {bench, NULL, s->n};
     for (int64_t r = -s->warmup; r < s->rounds; r++) {
         timer.record = r >= 0;
         LODE_GOTO(
@@ -129,7 +120,6 @@ static lode_status profile_drift(const lode_profile_subnets *s, double *drift) {
     }
     LODE_GOTO(profile_drift_of(&timer, s->table, drift));
 done:
-    profile_close_benches(bench, s->n);
     profile_timer_deinit(&timer);
     lode_free(order);
     return status;
@@ -137,14 +127,13 @@ done:
 
 lode_status lode_profile_run_subnets(const lode_profile_subnets *s, lode_summary *out,
                                      double *drift) {
-    profile_bench *bench = NULL;
+    profile_tour tour = {.n = s->n};
     lode_status status = LODE_OK;
     *drift = -1;
-    LODE_GOTO(profile_open_benches(s, lode_dispatch_runner(s->dispatch), &bench));
-    profile_tour tour = {bench, NULL, s->n};
+    LODE_GOTO(profile_open_benches(s, &tour.bench));
     LODE_GOTO(profile_rounds(&tour, s->warmup, s->rounds, s->progress, out));
-    if (s->table) LODE_GOTO(profile_drift(s, drift));
+    if (s->table) LODE_GOTO(profile_drift(s, tour.bench, drift));
 done:
-    profile_close_benches(bench, s->n);
+    profile_benches_destroy(tour.bench, s->n);
     return status;
 }

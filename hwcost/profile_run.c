@@ -1,6 +1,6 @@
-/* profile_run.c: one forward pass under a clock. The timing runner measures from the end of the
-   previous call of the same forward to the end of this one, so that the entries of a network add up
-   to its whole time. */
+/* profile_run.c: one forward pass under a clock. A timed call lasts from the end of the previous
+   one of the same pass to its own end, so that the entries of a network add up to its whole time.
+   Where a batch goes through the network in slices, a call's time is the sum over them. */
 #include "core/memory.h"
 #include "core/platform.h"
 #include "hwcost/profile_internal.h"
@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* ---- a runner that times each call ---- */
+/* ---- times of calls ---- */
 
 static profile_sample *profile_find(profile_timer *t, const lode_op_call *c) {
     uint64_t hash = lode_call_hash(c);
@@ -22,30 +22,44 @@ static profile_sample *profile_find(profile_timer *t, const lode_op_call *c) {
     s->hash = hash;
     s->text = lode_call_text(c);
     if (!s->text) return NULL;
-    snprintf(s->provider, sizeof s->provider, "%s", c->provider ? c->provider->name : "reference");
     t->n++;
     return s;
 }
 
-static lode_status profile_forward(void *self, lode_op_call *c) {
-    profile_timer *t = self;
-    LODE_TRY(t->inner->forward(t->inner->self, c));
-    if (!t->record) return LODE_OK;
-    double now = lode_clock(), ms = 1e3 * (now - t->last);
+static lode_status profile_add(profile_timer *t, const lode_op_call *c,
+                               const lode_provider *provider, double ms) {
     profile_sample *s = profile_find(t, c);
     if (!s) return LODE_ERR_NO_MEMORY;
+    snprintf(s->provider, sizeof s->provider, "%s", provider->name);
     void *items = s->ms;
     LODE_TRY(lode_grow(&items, &s->capacity, s->n + 1, sizeof *s->ms));
     s->ms = items;
     s->ms[s->n++] = ms;
-    t->last = lode_clock(); /* our own bookkeeping is not the network's time */
     return LODE_OK;
 }
 
-static lode_status profile_backward(void *self, lode_op_call *c, const lode_tensor *dy,
-                                    lode_tensor *const *dx) {
+static void profile_after(void *self, int i, const lode_op_call *c) {
     profile_timer *t = self;
-    return t->inner->backward(t->inner->self, c, dy, dx);
+    double now = lode_clock();
+    t->ms[i] += 1e3 * (now - t->last);
+    t->provider[i] = c->provider;
+    t->last = now;
+}
+
+static lode_status profile_begin(profile_timer *t, const lode_tape *trace) {
+    int n = lode_trace_n(trace);
+    LODE_TRY(lode_grow((void **)&t->ms, &t->ms_capacity, n, sizeof *t->ms));
+    LODE_TRY(lode_grow((void **)&t->provider, &t->provider_capacity, n, sizeof *t->provider));
+    memset(t->ms, 0, (size_t)n * sizeof *t->ms);
+    memset(t->provider, 0, (size_t)n * sizeof *t->provider);
+    return LODE_OK;
+}
+
+static lode_status profile_end(profile_timer *t, const lode_tape *trace) {
+    for (int i = 0; t->record && i < lode_trace_n(trace); i++)
+        if (t->provider[i])
+            LODE_TRY(profile_add(t, &lode_trace_get(trace, i)->call, t->provider[i], t->ms[i]));
+    return LODE_OK;
 }
 
 void profile_timer_deinit(profile_timer *t) {
@@ -54,44 +68,53 @@ void profile_timer_deinit(profile_timer *t) {
         lode_free(t->sample[i].ms);
     }
     lode_free(t->sample);
-}
-
-void profile_timer_init(profile_timer *t, const lode_runner *inner) {
-    memset(t, 0, sizeof *t);
-    t->inner = inner;
-    t->runner = (lode_runner){t, profile_forward, profile_backward};
+    lode_free(t->ms);
+    lode_free(t->provider);
 }
 
 /* ---- running networks ---- */
 
-lode_status profile_bench_init(lode_supernet *net, const lode_runner *runner, int64_t batch,
-                               profile_bench *b) {
+lode_status profile_bench_init(lode_supernet *net, const lode_arch *arch, lode_form form,
+                               lode_dispatch *dispatch, int64_t batch, profile_bench *b) {
     memset(b, 0, sizeof *b);
-    b->net = net;
     lode_space_options o = lode_space_resolved(lode_supernet_space(net));
     lode_shape shape = LODE_SHAPE4(batch, o.channels, o.size, o.size);
     lode_rng rng = lode_rng_stream(1, LODE_RNG_MEASURE, 1);
     LODE_TRY(lode_tensor_create(NULL, LODE_F32, &shape, LODE_CHANNELS_LAST, &b->x));
     LODE_TRY(lode_tensor_fill_normal(b->x, &rng, 0, 1));
-    return lode_tape_create(LODE_EVAL, runner, &b->tape);
+    return lode_frozen_create(net, arch, batch, form, dispatch, &b->frozen);
 }
 
 void profile_bench_deinit(profile_bench *b) {
-    lode_tape_destroy(b->tape);
+    lode_frozen_destroy(b->frozen);
     lode_tensor_release(b->x);
 }
 
-lode_status profile_run(profile_bench *b, const lode_arch *arch, profile_timer *timer, double *ms) {
-    lode_choice choice[LODE_MAX_DECISIONS];
-    lode_forward_options options = {.bn = LODE_BN_RUNNING};
-    if (arch) lode_choice_from_arch(arch, choice);
-    lode_tape_reset(b->tape);
+lode_status profile_benches_create(lode_supernet *net, const lode_arch *arch, int64_t n,
+                                   lode_form form, lode_dispatch *dispatch, int64_t batch,
+                                   profile_bench **out) {
+    profile_bench *b = LODE_NEW_ARRAY(profile_bench, n);
+    lode_status status = b ? LODE_OK : LODE_ERR_NO_MEMORY;
+    for (int64_t i = 0; status == LODE_OK && i < n; i++)
+        status = profile_bench_init(net, arch ? &arch[i] : NULL, form, dispatch, batch, &b[i]);
+    *out = b;
+    return status;
+}
+
+void profile_benches_destroy(profile_bench *b, int64_t n) {
+    for (int64_t i = 0; b && i < n; i++) profile_bench_deinit(&b[i]);
+    lode_free(b);
+}
+
+lode_status profile_run(profile_bench *b, profile_timer *timer, double *ms) {
+    const lode_replay_watch watch = {timer, profile_after};
+    const lode_tape *trace = lode_frozen_trace(b->frozen);
+    lode_tensor *y = NULL;
+    if (timer) LODE_TRY(profile_begin(timer, trace));
     double start = lode_clock();
     if (timer) timer->last = start;
-    lode_var *x = lode_tape_constant(b->tape, b->x);
-    lode_var *y = lode_supernet_forward(b->tape, b->net, x, arch ? choice : NULL, &options);
-    if (!y) return lode_tape_status(b->tape);
-    b->checksum += lode_at(y->value, 0);
+    LODE_TRY(lode_frozen_run(b->frozen, b->x, timer ? &watch : NULL, &y));
+    b->checksum += lode_at(y, 0);
     *ms = 1e3 * (lode_clock() - start);
-    return LODE_OK;
+    return timer ? profile_end(timer, trace) : LODE_OK;
 }

@@ -12,7 +12,7 @@
 #include <string.h>
 
 #define TABLE_FORMAT  "lode-cost-table"
-#define TABLE_VERSION 1
+#define TABLE_VERSION 2
 
 struct lode_table {
     lode_table_info info;
@@ -96,6 +96,15 @@ static lode_status table_copy_text(const json_t *o, const char *key, const char 
     return LODE_OK;
 }
 
+static lode_status table_read_form(const json_t *root, const char *path, lode_form *form) {
+    const char *name = NULL;
+    LODE_TRY(lode_json_get_string(root, "form", path, &name));
+    for (*form = LODE_FORM_FOLDED; *form <= LODE_FORM_PLAIN; ++*form)
+        if (strcmp(name, lode_form_name(*form)) == 0) return LODE_OK;
+    return LODE_FAIL(LODE_ERR_DATA, "%s: form is \"%s\", want one of %s", path, name,
+                     LODE_FORM_WORDS);
+}
+
 static lode_status table_read_info(const json_t *root, const char *path, lode_table_info *info) {
     const char *format = NULL;
     int64_t version = 0, threads = 0;
@@ -104,12 +113,18 @@ static lode_status table_read_info(const json_t *root, const char *path, lode_ta
         return LODE_FAIL(LODE_ERR_DATA, "%s: format is \"%s\", want \"%s\"", path, format,
                          TABLE_FORMAT);
     LODE_TRY(lode_json_get_int(root, "version", path, &version));
+    if (version == 1)
+        return LODE_FAIL(LODE_ERR_DATA,
+                         "%s: version 1 holds calls of networks whose batch norms are not folded, "
+                         "which is not how they are measured; measure again with `lode cost build`",
+                         path);
     if (version != TABLE_VERSION)
         return LODE_FAIL(LODE_ERR_DATA, "%s: version %lld, this build reads version %d", path,
                          (long long)version, TABLE_VERSION);
     LODE_TRY(table_copy_text(root, "quantity", path, info->quantity, sizeof info->quantity));
     LODE_TRY(table_copy_text(root, "unit", path, info->unit, sizeof info->unit));
     LODE_TRY(table_copy_text(root, "space", path, info->space, sizeof info->space));
+    LODE_TRY(table_read_form(root, path, &info->form));
     LODE_TRY(table_copy_text(root, "device", path, info->device, sizeof info->device));
     LODE_TRY(table_copy_text(root, "created", path, info->created, sizeof info->created));
     LODE_TRY(lode_json_get_int(root, "batch", path, &info->batch));
@@ -189,12 +204,13 @@ lode_status lode_table_write(const lode_table *t, const char *path) {
         }
     if (!entries) return LODE_FAIL(LODE_ERR_NO_MEMORY, "cost table: no memory to write %s", path);
     json_t *root = json_pack(
-        "{s:s, s:i, s:s, s:s, s:s, s:I, s:s, s:i, s:f, s:s, s:I, s:I, s:I, s:f, s:f, s:f, s:o}",
+        "{s:s, s:i, s:s, s:s, s:s, s:s, s:I, s:s, s:i, s:f, s:s, s:I, s:I, s:I, s:f, s:f, s:f, "
+        "s:o}",
         "format", TABLE_FORMAT, "version", TABLE_VERSION, "quantity", i->quantity, "unit", i->unit,
-        "space", i->space, "batch", (json_int_t)i->batch, "device", i->device, "threads",
-        i->threads, "mhz", i->mhz, "created", i->created, "warmup", (json_int_t)i->warmup, "rounds",
-        (json_int_t)i->rounds, "networks", (json_int_t)i->networks, "constant", i->constant,
-        "slope", i->slope, "fit_mape", i->fit_mape, "entries", entries);
+        "space", i->space, "form", lode_form_name(i->form), "batch", (json_int_t)i->batch, "device",
+        i->device, "threads", i->threads, "mhz", i->mhz, "created", i->created, "warmup",
+        (json_int_t)i->warmup, "rounds", (json_int_t)i->rounds, "networks", (json_int_t)i->networks,
+        "constant", i->constant, "slope", i->slope, "fit_mape", i->fit_mape, "entries", entries);
     if (!root) return LODE_FAIL(LODE_ERR_NO_MEMORY, "cost table: no memory to write %s", path);
     lode_status status = lode_json_write(path, root);
     json_decref(root);
@@ -215,6 +231,8 @@ static lode_status table_open(const char *argument, void **self) {
 static void table_close(void *self) { lode_table_destroy(self); }
 static const char *table_unit(const void *self) { return ((const lode_table *)self)->info.unit; }
 static double table_constant(const void *self) { return ((const lode_table *)self)->info.constant; }
+
+static lode_form table_form(const void *self) { return ((const lode_table *)self)->info.form; }
 
 static lode_status table_op_cost(void *self, const lode_trace_call *call, double *out) {
     const lode_table *t = self;
@@ -245,4 +263,5 @@ const lode_cost_model lode_cost_model_table = {
     .unit = table_unit,
     .op_cost = table_op_cost,
     .constant = table_constant,
+    .form = table_form,
 };

@@ -1,14 +1,17 @@
 /* table.h: a measured table: one price per distinct operator call, with how it was measured.
 
    A text file (JSON) that stands for one device: format, quantity and unit, the space and batch,
-   device (CPU name, threads, clock), protocol (warm-up, rounds), constant and slope of the
-   whole-network correction t_network = constant + slope * sum of entries        (methods D1) and
-   the entries, keyed by the call's text (lode_call_text), each with median, minimum, spread, number
-   of samples and provider. A call without an entry is an error that names the call and the command
-   to measure it. */
+   the form of the networks (folded: a convolution with its norm, activation and residual is one
+   call; tables of version 1 have calls of networks that are not folded, and are refused), device
+   (CPU name, threads, clock), protocol (warm-up, rounds), constant and slope of the whole-network
+   correction t_network = constant + slope * sum of entries        (methods D1) and the entries,
+   keyed by the call's text (lode_call_text), each with median, minimum, spread, number of samples
+   and provider. A call without an entry is an error that names the call and the command to measure
+   it. */
 #ifndef LODE_HWCOST_TABLE_H
 #define LODE_HWCOST_TABLE_H
 #include "hwcost/cost.h"
+#include "supernet/frozen.h"
 
 typedef struct lode_table lode_table;
 
@@ -16,6 +19,7 @@ typedef struct lode_table_info {
     char quantity[64]; /* "latency_ms" */
     char unit[16];     /* "ms" */
     char space[64];    /* the space whose calls were measured */
+    lode_form form;    /* of the networks whose calls they are */
     int64_t batch;
     char device[128]; /* CPU name */
     int threads;

@@ -216,8 +216,8 @@ static lode_status verify_measure(cli *c, workspace *w, const char *path, lode_c
         LODE_TRY(lode_space_sample(w->space, &rng, &v->arch[i]));
         LODE_TRY(lode_cost_hard(cost, &v->arch[i], &v->p[i]));
     }
-    LODE_TRY(lode_profile_networks(w->net, v->arch, n, w->dispatch, info.batch, warmup, rounds,
-                                   cli_progress(c), v->measured));
+    LODE_TRY(lode_profile_networks(w->net, v->arch, n, info.form, w->dispatch, info.batch, warmup,
+                                   rounds, cli_progress(c), v->measured));
     for (int64_t i = 0; i < n; i++) v->m[i] = v->measured[i].median;
     return LODE_OK;
 }

@@ -40,7 +40,8 @@ static lode_status eval_run(cli *c) {
                                  .bn = LODE_BN_RUNNING,
                                  .progress = cli_progress(c)};
     LODE_GOTO(lode_evaluate(&setup, &e));
-    LODE_GOTO(lode_profile_network(w.net, NULL, w.dispatch, batch, 10, rounds, &latency));
+    LODE_GOTO(lode_profile_network(w.net, NULL, LODE_FORM_FOLDED, w.dispatch, batch, 10, rounds,
+                                   &latency));
     cli_print(c, "accuracy %.2f %% (loss %.4f) on %lld images of %s\n", 100 * e.accuracy, e.loss,
               (long long)e.n, split);
     cli_print(c, "latency  %.4f ms at batch %lld (min %.4f, spread %.1f %%, %lld passes)\n",

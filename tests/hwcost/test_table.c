@@ -11,6 +11,7 @@ static lode_table *make_table(void) {
     lode_table_info info = {.quantity = "latency_ms",
                             .unit = "ms",
                             .space = "s",
+                            .form = LODE_FORM_PLAIN,
                             .batch = 4,
                             .threads = 2,
                             .slope = 1,
@@ -40,6 +41,7 @@ static void round_trip(void **state) {
     assert_int_equal(lode_table_n(b), 10);
     assert_near(lode_table_get_info(b).constant, 0.25, 0);
     assert_near(lode_table_get_info(b).slope, 1.5, 0);
+    assert_int_equal(lode_table_get_info(b).form, LODE_FORM_PLAIN);
     assert_int_equal(lode_table_get_info(b).networks, 12);
     for (int i = 0; i < 10; i++) {
         const lode_table_entry *x = lode_table_at(a, i), *y = lode_table_at(b, i);
@@ -63,7 +65,11 @@ static void damaged_files_say_what(void **state) {
         {"{", "t.json"},
         {"{\"format\": \"other\"}", "lode-cost-table"},
         {"{\"format\": \"lode-cost-table\", \"version\": 9}", "version 9"},
-        {"{\"format\": \"lode-cost-table\", \"version\": 1}", "quantity"},
+        {"{\"format\": \"lode-cost-table\", \"version\": 1}", "lode cost build"},
+        {"{\"format\": \"lode-cost-table\", \"version\": 2}", "quantity"},
+        {"{\"format\": \"lode-cost-table\", \"version\": 2, \"quantity\": \"q\", \"unit\": "
+         "\"u\", \"space\": \"s\", \"form\": \"bent\"}",
+         "folded|plain"},
     };
     char *dir = test_temp_dir(), *path = lode_path_join(dir, "t.json");
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
