@@ -303,6 +303,41 @@ static void only_its_own_half_moves(void **state) {
     fixture_close(&f);
 }
 
+/* In DARTS' space 6 normal and 2 reduction cells read 14 + 14 rows of 8 alphas, drawn with the
+   deviation 0.001 from the seed. */
+static void cells_of_a_type_share_their_alphas(void **state) {
+    const lode_space_options o = {.name = "darts"};
+    const lode_strategy_plugin *plugin = NULL;
+    lode_space *space = NULL;
+    lode_supernet *net = NULL;
+    lode_strategy *s = NULL;
+    double sum = 0, squares = 0;
+    int cells = 0;
+    (void)state;
+    assert_ok(lode_space_load(&o, &space));
+    for (int i = 0; i < lode_space_n_layers(space); i++)
+        cells += lode_space_layer(space, i).n_decisions > 0;
+    assert_int_equal(cells, 8);
+    assert_ok(lode_supernet_create(space, NULL, LODE_F32, 5, &net));
+    assert_ok(lode_strategy_find("darts", &plugin));
+    const lode_strategy_setup setup = {.net = net, .n_epochs = 1};
+    assert_ok(lode_strategy_create(plugin, &setup, &s));
+    assert_int_equal(lode_strategy_n_parameters(s), 28);
+    for (int i = 0; i < 28; i++) {
+        const lode_tensor *v = lode_strategy_parameter(s, i)->value;
+        assert_int_equal(lode_tensor_count(v), 8);
+        for (int k = 0; k < 8; k++) {
+            sum += lode_at(v, k);
+            squares += lode_at(v, k) * lode_at(v, k);
+        }
+    }
+    assert_near(1e3 * sum / 224, 0, 4 / sqrt(224)); /* 4 sigma */
+    assert_near(1e3 * sqrt(squares / 224), 1, 4 / sqrt(2 * 224));
+    lode_strategy_destroy(s);
+    lode_supernet_destroy(net);
+    lode_space_release(space);
+}
+
 /* ---- refusals ---- */
 static void what_cannot_be_unrolled_is_refused(void **state) {
     fixture f;
@@ -331,6 +366,7 @@ int main(void) {
         cmocka_unit_test(what_is_lent_leaves_no_trace),
         cmocka_unit_test(the_architecture_goes_first),
         cmocka_unit_test(only_its_own_half_moves),
+        cmocka_unit_test(cells_of_a_type_share_their_alphas),
         cmocka_unit_test(what_cannot_be_unrolled_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -273,6 +273,29 @@ static void alpha_and_beta_wait(void **state) {
     fixture_close(&f);
 }
 
+/* Computing layers again in backward keeps every bit, and drop-path goes on working. */
+static void computed_again_it_is_the_same(void **state) {
+    static const char *const train[2] = {
+        "{epochs: 2, strategy: pc_darts, lr: 0.05, eval_every: 0, drop_path: 0.2}",
+        "{epochs: 2, strategy: pc_darts, lr: 0.05, eval_every: 0, drop_path: 0.2, remat: layer}"};
+    uint64_t hash[2];
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        fixture f;
+        lode_train_result r;
+        char *text = lode_strdup(smooth);
+        strstr(text, "classes: 8")[9] = '4';
+        fixture_open_as(&f, text, &(lode_space_options){.partial = 2}, LODE_F32, train[i],
+                        "{warmup: 0}", NULL, &(lode_strategy_setup){0});
+        assert_ok(lode_train(&f.setup, &r));
+        assert_true(isfinite(r.loss));
+        hash[i] = fixture_hash(&f);
+        fixture_close(&f);
+        lode_free(text);
+    }
+    assert_true(hash[0] == hash[1]);
+}
+
 static void a_space_without_cells_is_refused(void **state) {
     fixture f;
     lode_strategy *s = NULL;
@@ -293,6 +316,7 @@ int main(void) {
         cmocka_unit_test(both_gradients_are_the_measured_ones),
         cmocka_unit_test(shares_decide_between_edges),
         cmocka_unit_test(alpha_and_beta_wait),
+        cmocka_unit_test(computed_again_it_is_the_same),
         cmocka_unit_test(a_space_without_cells_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
