@@ -1,42 +1,53 @@
-/* device.c: the caching allocator every device stands behind, and the CPU.
+/* device.c: the allocator every device stands behind, and the CPU.
 
-   Sizes are rounded up to classes: multiples of 64 up to 512, then eight classes per power of two,
-   so at most an eighth is wasted. A released block goes to its class's stack and the next request
-   of that class takes it from there: no system call, no page fault. The stack has room for every
-   block of its class that exists (made when the block is), so releasing never needs memory and
-   never fails.
+   A device asks the system for few large segments and cuts requests out of them (pool.c), so a
+   request costs a tenth of a microsecond, no system call, and no fresh page once the first steps
+   are over. What a request counts is its size rounded up to 64 bytes.
 
-   What is kept has a bound. Before the system is asked for more, the cache gives back its longest
-   unused classes until all reserved memory is within twice the most ever in use plus 64 MiB: a
-   program whose shapes change (a supernet sampling widths) does not collect every shape it ever
-   saw, and a steady loop never reaches the bound, so it never asks the system.
+   Whoever knows what is to come says so (lode_device_reserve), and one segment holds it all. Others
+   get segments an eighth as large as what is there, so that there are never many. Before more is
+   asked for, segments that nobody uses go back if what is reserved would otherwise exceed the bound
+   in device.h.
 
    The lock is a spinning flag: it is held for a few instructions, and for a system call only when
-   the cache misses. Statistics are kept under it. */
+   no segment has room. Statistics are kept under it.
+
+   Under the address sanitizer blocks of the CPU that nobody uses may not be touched, and 64 bytes
+   behind each used one neither. */
 #include "tensor/device.h"
 
 #include "core/memory.h"
 #include "core/platform.h"
+#include "tensor/pool_internal.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <string.h>
 #include <threads.h>
 
+#if defined(__SANITIZE_ADDRESS__)
+#define DEVICE_POISONS 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define DEVICE_POISONS 1
+#endif
+#endif
+#ifdef DEVICE_POISONS
+#include <sanitizer/asan_interface.h>
+enum { DEVICE_RED_ZONE = 64 };
+#else
+enum { DEVICE_RED_ZONE = 0 };
+#endif
+
 enum {
     DEVICE_ALIGNMENT = 64,
-    DEVICE_FIRST_POWER = 9, /* 512 */
-    DEVICE_LAST_POWER = 47, /* up to 2^48 bytes */
-    DEVICE_N_CLASSES = 8 + 8 * (DEVICE_LAST_POWER - DEVICE_FIRST_POWER + 1),
-    DEVICE_CACHE_SLACK = 64 << 20
+    DEVICE_PAGE = 4096,
+    DEVICE_SLACK = 64 << 20,
+    DEVICE_LEAST_SEGMENT = 4 << 20,
+    DEVICE_MOST_SEGMENT = 256 << 20
 };
-
-typedef struct device_class {
-    void **cached; /* [n_cached], room for n_blocks */
-    int64_t n_cached, capacity;
-    int64_t n_blocks; /* cached and in use */
-    uint64_t last_use;
-} device_class;
+#define DEVICE_COUNTED_ADDRESSES ((size_t)64 << 30)
+#define DEVICE_MOST_BYTES        ((size_t)1 << 47)
 
 struct lode_device {
     const lode_device_ops *ops;
@@ -44,8 +55,7 @@ struct lode_device {
     atomic_flag lock;
     lode_device_stats stats;
     int64_t high_water; /* most ever in use, not touched by resets */
-    uint64_t clock;     /* counts requests */
-    device_class classes[DEVICE_N_CLASSES];
+    pool pool;
 };
 
 /* ---- the CPU ---- */
@@ -129,7 +139,6 @@ lode_status lode_device_create(const lode_device_ops *ops, void *self, lode_devi
 void lode_device_destroy(lode_device *d) {
     if (d == NULL || d == &cpu_device) return;
     lode_device_empty_cache(d);
-    for (int i = 0; i < DEVICE_N_CLASSES; i++) lode_free(d->classes[i].cached);
     if (d->ops->destroy != NULL) d->ops->destroy(d->self);
     lode_free(d);
 }
@@ -146,100 +155,116 @@ static void device_unlock(lode_device *d) {
     atomic_flag_clear_explicit(&d->lock, memory_order_release);
 }
 
-/* ---- classes ---- */
-/* The class of a request and its rounded size; -1 when no class is that large. */
-static int device_class_of(size_t bytes, size_t *rounded) {
-    if (bytes <= 512) {
-        size_t n = bytes == 0 ? 1 : (bytes + 63) / 64;
-        *rounded = n * 64;
-        return (int)n - 1;
-    }
-    int power = DEVICE_FIRST_POWER; /* 2^power < bytes <= 2^(power+1) */
-    while (power <= DEVICE_LAST_POWER && ((bytes - 1) >> (power + 1)) != 0) power++;
-    if (power > DEVICE_LAST_POWER) return -1;
-    size_t base = (size_t)1 << power, step = base / 8;
-    size_t k = (bytes - base + step - 1) / step; /* 1..8 */
-    *rounded = base + k * step;
-    return 8 + 8 * (power - DEVICE_FIRST_POWER) + (int)k - 1;
-}
-
-static size_t device_class_bytes(int index) {
-    if (index < 8) return ((size_t)index + 1) * 64;
-    size_t base = (size_t)1 << (DEVICE_FIRST_POWER + (index - 8) / 8);
-    return base + ((size_t)(index - 8) % 8 + 1) * (base / 8);
+/* ---- sizes ---- */
+static size_t device_round(size_t bytes) {
+    if (bytes > DEVICE_MOST_BYTES) return 0;
+    return bytes == 0 ? POOL_UNIT : (bytes + POOL_UNIT - 1) / POOL_UNIT * POOL_UNIT;
 }
 
 int64_t lode_device_rounded_bytes(size_t bytes) {
-    size_t rounded = 0;
-    return device_class_of(bytes, &rounded) >= 0 ? (int64_t)rounded : INT64_MAX;
+    size_t rounded = device_round(bytes);
+    return rounded > 0 ? (int64_t)rounded : INT64_MAX;
 }
 
-/* ---- giving back (under the lock) ---- */
-static void device_drop_class(lode_device *d, int index) {
-    device_class *c = &d->classes[index];
-    size_t bytes = device_class_bytes(index);
-    d->stats.bytes_reserved -= c->n_cached * (int64_t)bytes;
-    c->n_blocks -= c->n_cached;
-    while (c->n_cached > 0) d->ops->release(d->self, c->cached[--c->n_cached], bytes);
+/* ---- what may be touched ---- */
+static void device_poison(const lode_device *d, void *p, size_t bytes, bool on) {
+#ifdef DEVICE_POISONS
+    if (d->ops != &cpu_ops) return;
+    if (on)
+        ASAN_POISON_MEMORY_REGION(p, bytes);
+    else
+        ASAN_UNPOISON_MEMORY_REGION(p, bytes);
+#else
+    (void)d, (void)p, (void)bytes, (void)on;
+#endif
 }
 
-static void device_drop_all(lode_device *d) {
-    for (int i = 0; i < DEVICE_N_CLASSES; i++) device_drop_class(d, i);
-}
-
-static void device_keep_bound(lode_device *d, int64_t coming) {
-    int64_t bound = 2 * d->high_water + DEVICE_CACHE_SLACK;
-    while (d->stats.bytes_reserved + coming > bound) {
-        int oldest = -1;
-        for (int i = 0; i < DEVICE_N_CLASSES; i++)
-            if (d->classes[i].n_cached > 0 &&
-                (oldest < 0 || d->classes[i].last_use < d->classes[oldest].last_use))
-                oldest = i;
-        if (oldest < 0) return;
-        device_drop_class(d, oldest);
+/* ---- segments (under the lock) ---- */
+static void device_drop_empty(lode_device *d) {
+    void *at = NULL;
+    size_t bytes = 0;
+    while (pool_remove_empty(&d->pool, &at, &bytes)) {
+        d->stats.bytes_reserved -= (int64_t)bytes;
+        device_poison(d, at, bytes, false);
+        d->ops->release(d->self, at, bytes);
     }
 }
 
-/* ---- requests ---- */
-static void *device_from_system(lode_device *d, device_class *c, size_t bytes) {
-    if (lode_grow((void **)&c->cached, &c->capacity, c->n_blocks + 1, sizeof *c->cached) != LODE_OK)
-        return NULL;
-    device_keep_bound(d, (int64_t)bytes);
-    void *p = d->ops->allocate(d->self, bytes);
-    if (p == NULL && d->stats.bytes_reserved > d->stats.bytes_in_use) {
-        /* the cache holds it in other sizes */
-        device_drop_all(d);
-        p = d->ops->allocate(d->self, bytes);
+static bool device_add_segment(lode_device *d, size_t bytes) {
+    bytes = (bytes + DEVICE_PAGE - 1) / DEVICE_PAGE * DEVICE_PAGE;
+    void *at = d->ops->allocate(d->self, bytes);
+    if (at == NULL) return false;
+    if (!pool_add(&d->pool, at, bytes)) {
+        d->ops->release(d->self, at, bytes);
+        return false;
     }
-    if (p == NULL) return NULL;
+    device_poison(d, at, bytes, true);
     d->stats.n_system_allocations++;
     d->stats.bytes_reserved += (int64_t)bytes;
     if (d->stats.bytes_reserved > d->stats.peak_reserved)
         d->stats.peak_reserved = d->stats.bytes_reserved;
-    c->n_blocks++;
-    return p;
+    return true;
 }
 
-static void *device_take(lode_device *d, int index, size_t bytes) {
-    device_class *c = &d->classes[index];
-    d->stats.n_allocations++;
-    c->last_use = ++d->clock;
-    void *p = c->n_cached > 0 ? c->cached[--c->n_cached] : device_from_system(d, c, bytes);
+/* A segment with room for `bytes`; if need be a smaller one than one would like. */
+static bool device_grow(lode_device *d, size_t bytes) {
+    size_t wish = d->pool.reserved / 8;
+    if (wish < DEVICE_LEAST_SEGMENT) wish = DEVICE_LEAST_SEGMENT;
+    if (wish > DEVICE_MOST_SEGMENT) wish = DEVICE_MOST_SEGMENT;
+    /* A plan lies in one segment, like what it stands for; its addresses cost nothing. */
+    if (d->ops == &counting_ops && d->pool.segments == NULL &&
+        device_add_segment(d, DEVICE_COUNTED_ADDRESSES))
+        return true;
+    if (wish < bytes) wish = bytes;
+    if (d->stats.bytes_reserved + (int64_t)wish > d->high_water + d->high_water / 4 + DEVICE_SLACK)
+        device_drop_empty(d);
+    if (device_add_segment(d, wish)) return true;
+    device_drop_empty(d);
+    return device_add_segment(d, bytes);
+}
+
+lode_status lode_device_reserve(lode_device *d, int64_t bytes) {
+    if (bytes <= 0) return LODE_OK;
+    device_lock(d);
+    size_t room = pool_room(&d->pool), want = (size_t)bytes;
+    bool there = room >= want;
+    if (!there) {
+        device_drop_empty(d);
+        room = pool_room(&d->pool);
+        /* Half is there: only the other half comes on top. */
+        there = device_add_segment(d, room > want / 2 ? want - room : want);
+    }
+    device_unlock(d);
+    return there ? LODE_OK
+                 : LODE_FAIL(LODE_ERR_NO_MEMORY,
+                             "device %s has no memory for %lld bytes; a smaller batch needs less",
+                             d->ops->name, (long long)bytes);
+}
+
+/* ---- requests ---- */
+static void *device_take(lode_device *d, size_t bytes, size_t rounded) {
+    size_t block = rounded + DEVICE_RED_ZONE;
+    void *p = pool_take(&d->pool, block);
+    if (p == NULL && device_grow(d, block)) p = pool_take(&d->pool, block);
     if (p == NULL) return NULL;
-    d->stats.bytes_in_use += (int64_t)bytes;
-    if (d->stats.bytes_in_use > d->stats.peak_bytes) d->stats.peak_bytes = d->stats.bytes_in_use;
-    if (d->stats.bytes_in_use > d->high_water) d->high_water = d->stats.bytes_in_use;
+    lode_device_stats *s = &d->stats;
+    s->n_allocations++;
+    s->bytes_in_use += (int64_t)rounded;
+    s->bytes_touched = (int64_t)d->pool.touched;
+    if (s->bytes_in_use > s->peak_bytes) s->peak_bytes = s->bytes_in_use;
+    if (s->bytes_touched > s->peak_touched) s->peak_touched = s->bytes_touched;
+    if (s->bytes_in_use > d->high_water) d->high_water = s->bytes_in_use;
+    device_poison(d, p, bytes, false);
     return p;
 }
 
 void *lode_device_allocate(lode_device *d, size_t bytes) {
-    size_t rounded = 0;
-    int index = device_class_of(bytes, &rounded);
+    size_t rounded = device_round(bytes);
     void *p = NULL;
     int64_t in_use = 0;
-    if (index >= 0) {
+    if (rounded > 0) {
         device_lock(d);
-        p = device_take(d, index, rounded);
+        p = device_take(d, bytes, rounded);
         in_use = d->stats.bytes_in_use;
         device_unlock(d);
     }
@@ -253,11 +278,10 @@ void *lode_device_allocate(lode_device *d, size_t bytes) {
 
 void lode_device_release(lode_device *d, void *p, size_t bytes) {
     if (p == NULL) return;
-    size_t rounded = 0;
-    device_class *c = &d->classes[device_class_of(bytes, &rounded)];
     device_lock(d);
-    c->cached[c->n_cached++] = p;
-    d->stats.bytes_in_use -= (int64_t)rounded;
+    size_t block = pool_give(&d->pool, p);
+    d->stats.bytes_in_use -= (int64_t)device_round(bytes);
+    device_poison(d, p, block, true);
     device_unlock(d);
 }
 
@@ -266,6 +290,7 @@ lode_device_stats lode_device_get_stats(const lode_device *d) {
     lode_device *m = (lode_device *)(uintptr_t)d;
     device_lock(m);
     lode_device_stats s = m->stats;
+    s.bytes_touched = (int64_t)m->pool.touched;
     device_unlock(m);
     return s;
 }
@@ -274,18 +299,13 @@ void lode_device_reset_peak(lode_device *d) {
     device_lock(d);
     d->stats.peak_bytes = d->stats.bytes_in_use;
     d->stats.peak_reserved = d->stats.bytes_reserved;
+    d->stats.peak_touched = (int64_t)d->pool.touched;
     device_unlock(d);
 }
 
 void lode_device_empty_cache(lode_device *d) {
     device_lock(d);
-    device_drop_all(d);
-    for (int i = 0; i < DEVICE_N_CLASSES; i++) {
-        device_class *c = &d->classes[i];
-        if (c->n_blocks > 0) continue;
-        lode_free(c->cached);
-        c->cached = NULL;
-        c->capacity = 0;
-    }
+    device_drop_empty(d);
+    pool_trim(&d->pool);
     device_unlock(d);
 }

@@ -1,8 +1,9 @@
 /* device.h: where storage lives. A device is a contract; the CPU is one, an accelerator another.
 
-   Each device hands memory out through a caching allocator (sizes rounded up to classes, freed
-   blocks kept for reuse): writing a reused buffer is 2-6 times faster than a fresh one. What is
-   kept stays within twice the most ever in use plus 64 MiB. */
+   Each device hands memory out of few large segments, which it keeps (pool_internal.h): writing a
+   reused buffer is 2-6 times faster than a fresh one, and what one size gave back serves every
+   other. A segment that nobody uses goes back to the system when more than 5/4 of the most ever in
+   use plus 64 MiB would be reserved. */
 #ifndef LODE_TENSOR_DEVICE_H
 #define LODE_TENSOR_DEVICE_H
 #include "core/status.h"
@@ -26,12 +27,15 @@ typedef struct lode_device_ops {
 } lode_device_ops;
 
 typedef struct lode_device_stats {
-    int64_t bytes_in_use;         /* by live storages, as rounded (by an eighth at most) */
+    int64_t bytes_in_use;         /* by live storages, each rounded up to 64 bytes */
     int64_t peak_bytes;           /* most ever in use since the last reset */
-    int64_t bytes_reserved;       /* in use + cached */
+    int64_t bytes_reserved;       /* of segments, from the system */
     int64_t peak_reserved;        /* most ever reserved since the last reset */
+    int64_t bytes_touched;        /* of segments, handed out at least once: what the system had to
+                                     put memory behind */
+    int64_t peak_touched;         /* most ever touched since the last reset */
     int64_t n_allocations;        /* requests */
-    int64_t n_system_allocations; /* requests the cache could not serve */
+    int64_t n_system_allocations; /* segments */
 } lode_device_stats;
 
 /* The process-wide CPU device; always there, never destroyed by users. */
@@ -44,11 +48,16 @@ LODE_API void *lode_device_self(const lode_device *d);
 LODE_API lode_device_stats lode_device_get_stats(const lode_device *d);
 LODE_API void lode_device_reset_peak(lode_device *d);
 /* A device whose tensors have addresses but no memory behind them (they read as zeros), to count
-   what a computation would hold: same classes, same cache, same statistics as the CPU's. */
+   what a computation would hold: same blocks at the same distances, same statistics as the
+   CPU's. */
 LODE_API lode_status lode_device_create_counting(lode_device **out);
 /* Bytes that a request of `bytes` counts as in use. */
 LODE_API int64_t lode_device_rounded_bytes(size_t bytes);
-/* Gives everything back that no tensor uses. */
+/* Asks the system now for `bytes` more than are in use, in one segment unless half of it is there:
+   for whoever knows what is to come (lode_trainer_plan). Their pages cost nothing before they are
+   used. LODE_ERR_NO_MEMORY. */
+LODE_API lode_status lode_device_reserve(lode_device *d, int64_t bytes);
+/* Gives every segment back that no tensor uses. */
 LODE_API void lode_device_empty_cache(lode_device *d);
 
 /* Used by tensors and workspaces. Thread-safe, at least 64-byte aligned. NULL with

@@ -144,7 +144,10 @@ static lode_status setup_open_trainer(const bench_request *r, bench_job *j) {
                               .runner = runner,
                               .options = options,
                               .seed = r->seed};
-    return lode_trainer_create(&setup, &j->trainer);
+    LODE_TRY(lode_trainer_create(&setup, &j->trainer));
+    lode_memory_plan plan;
+    LODE_TRY(lode_trainer_plan(j->trainer, &plan));
+    return lode_trainer_reserve(j->trainer, &plan);
 }
 
 lode_status bench_job_open(const bench_request *r, bench_job *j) {

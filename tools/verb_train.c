@@ -131,7 +131,7 @@ static lode_status training_finish(cli *c, training *t, const char *output,
                          test.accuracy, "images_per_s", result->images_per_s, "seconds",
                          result->seconds, "memory", "planned", (json_int_t)result->plan.total,
                          "measured", (json_int_t)result->peak_bytes, "planned_held",
-                         (json_int_t)result->plan.held, "held", (json_int_t)result->peak_reserved,
+                         (json_int_t)result->plan.held, "held", (json_int_t)result->peak_held,
                          "peak_rss", (json_int_t)lode_peak_rss_bytes()));
     return LODE_OK;
 }

@@ -22,9 +22,8 @@ typedef struct lode_memory_plan {
     int64_t activations; /* values kept for backward, and their gradients */
     int64_t workspace;   /* of kernels */
 
-    int64_t total;   /* the sum of the above */
-    int64_t held;    /* total, and what the cache holds beside it in blocks of other sizes: what the
-                        process takes from the system for tensors */
+    int64_t total; /* the sum of the above */
+    int64_t held; /* total, and the gaps between blocks: what the system has to put memory behind */
     int64_t to_come; /* of `held`, what was not there yet when the plan was made */
     lode_turn turn;  /* of the step with that moment */
 } lode_memory_plan;

@@ -359,6 +359,7 @@ static lode_status trainer_plan_first(lode_trainer *t, lode_memory_plan *plan) {
     LODE_TRY(lode_trainer_plan(t, plan));
     trainer_tell_plan(t, plan);
     LODE_TRY(lode_trainer_check_memory(t, plan));
+    LODE_TRY(lode_trainer_reserve(t, plan));
     return trainer_write_plan(t, plan);
 }
 
@@ -374,7 +375,7 @@ lode_status lode_train(const lode_train_setup *setup, lode_train_result *result)
     if (status == LODE_OK) {
         result->plan = plan;
         result->peak_bytes = s.peak_bytes;
-        result->peak_reserved = s.peak_reserved;
+        result->peak_held = s.peak_touched;
         if (plan.total > 0) trainer_tell_peak(t, result);
         status = lode_trainer_use_average(t);
     }

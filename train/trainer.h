@@ -62,7 +62,7 @@ typedef struct lode_train_result {
     lode_early_stop stop;  /* rule LODE_STOP_NONE: all epochs were made */
     /* lode_train only */
     lode_memory_plan plan;
-    int64_t peak_bytes, peak_reserved; /* measured in this run: to compare with total and held */
+    int64_t peak_bytes, peak_held; /* measured in this run: to compare with total and held */
 } lode_train_result;
 
 /* Everything is borrowed and must outlive the trainer. */
@@ -94,6 +94,8 @@ LODE_API lode_status lode_trainer_plan(lode_trainer *t, lode_memory_plan *out);
 /* LODE_ERR_INFEASIBLE when what is to come does not fit into what is available or would pass
    options->memory_limit; names the options that help, each with the plan it would bring. */
 LODE_API lode_status lode_trainer_check_memory(lode_trainer *t, const lode_memory_plan *plan);
+/* Asks the system at once for what is to come, and a 32nd more: no step will have to. */
+LODE_API lode_status lode_trainer_reserve(lode_trainer *t, const lode_memory_plan *plan);
 /* To the end. LODE_ERR_STOPPED: progress asked to stop; a checkpoint was written, resume goes on.
    LODE_ERR_NUMERIC: the loss became NaN or infinite; names step, layer and what to change. */
 LODE_API lode_status lode_trainer_run(lode_trainer *t, lode_train_result *result);
@@ -120,8 +122,8 @@ LODE_API lode_step_tools lode_trainer_tools(lode_trainer *t);
 /* With `ema`: the averaged weights become the network's (call once, after run). */
 LODE_API lode_status lode_trainer_use_average(lode_trainer *t);
 
-/* create, plan, check_memory, run, use_average when ema is on, destroy. The plan and the measured
-   peak are logged, and stand in metrics.jsonl. */
+/* create, plan, check_memory, reserve, run, use_average when ema is on, destroy. The plan and the
+   measured peak are logged, and stand in metrics.jsonl. */
 LODE_API lode_status lode_train(const lode_train_setup *setup, lode_train_result *result);
 /* The plan and check_memory alone, for whoever has other long work to do before; touches no file.
  */

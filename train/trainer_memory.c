@@ -19,11 +19,11 @@ const char *lode_bytes_text(int64_t bytes, char out[24]) {
 /* Bytes the process may still take, what the cache holds unused included; -1 when nobody says. */
 static int64_t memory_room(const lode_trainer *t) {
     lode_device_stats s = lode_device_get_stats(lode_cpu_device());
-    int64_t cached = s.bytes_reserved - s.bytes_in_use, available = lode_available_memory_bytes();
+    int64_t cached = s.bytes_touched - s.bytes_in_use, available = lode_available_memory_bytes();
     int64_t limit = t->options.memory_limit, rss = lode_rss_bytes(), room = -1;
     if (available > 0) room = available + cached;
     if (limit > 0) {
-        int64_t left = limit - (rss > 0 ? rss : s.bytes_reserved) + cached;
+        int64_t left = limit - (rss > 0 ? rss : s.bytes_touched) + cached;
         if (left < 0) left = 0;
         if (room < 0 || left < room) room = left;
     }
@@ -119,6 +119,11 @@ lode_status lode_trainer_check_memory(lode_trainer *t, const lode_memory_plan *p
     return room < 0 || plan->to_come <= room ? LODE_OK : memory_refuse(t, plan, room);
 }
 
+lode_status lode_trainer_reserve(lode_trainer *t, const lode_memory_plan *plan) {
+    (void)t;
+    return lode_device_reserve(lode_cpu_device(), plan->to_come + plan->to_come / 32);
+}
+
 /* ---- telling ---- */
 void trainer_tell_plan(const lode_trainer *t, const lode_memory_plan *plan) {
     char text[9][24];
@@ -151,6 +156,6 @@ void trainer_tell_peak(const lode_trainer *t, const lode_train_result *r) {
     lode_log(LODE_LOG_INFO,
              "%s: memory measured %s (planned %s), %s held, peak RSS of the process %s",
              t->setup.phase, lode_bytes_text(r->peak_bytes, measured),
-             lode_bytes_text(r->plan.total, planned), lode_bytes_text(r->peak_reserved, held),
+             lode_bytes_text(r->plan.total, planned), lode_bytes_text(r->peak_held, held),
              lode_bytes_text(lode_peak_rss_bytes(), rss));
 }

@@ -222,7 +222,8 @@ static void plan_sum(const plan_run *p, int64_t in_use, lode_memory_plan *out) {
     out->other = in_use - out->weights - state_now - batches;
     out->to_come = state_to_come + out->batches - batches;
     out->total = in_use + out->to_come + step;
-    out->to_come += lode_device_get_stats(p->device).peak_reserved - p->base;
+    int64_t reach = lode_device_get_stats(p->device).peak_touched - p->base;
+    out->to_come += reach > step ? reach : step;
     out->held = in_use + out->to_come;
 }
 

@@ -1,8 +1,11 @@
-/* test_device.c: classes, reuse, statistics, bounds, threads. */
+/* test_device.c: reuse, joining, reserves, statistics, bounds, threads. */
 #include "core/parallel.h"
+#include "core/rng.h"
 #include "support/support.h"
 #include "tensor/device.h"
 #include "tests/tensor/fake_device.h"
+
+enum { KIB = 1 << 10, MIB = 1 << 20 };
 
 static void test_reuse(void **state) {
     (void)state;
@@ -10,13 +13,14 @@ static void test_reuse(void **state) {
     lode_device *d = fake_open(&f);
     void *a = lode_device_allocate(d, 1000);
     lode_device_release(d, a, 1000);
-    void *b = lode_device_allocate(d, 1001); /* the same class */
+    void *b = lode_device_allocate(d, 1001);
     assert_ptr_equal(a, b);
     lode_device_stats s = lode_device_get_stats(d);
     assert_int_equal(s.n_allocations, 2);
     assert_int_equal(s.n_system_allocations, 1);
     assert_int_equal(s.bytes_in_use, 1024);
-    assert_int_equal(s.bytes_reserved, 1024);
+    assert_int_equal(s.bytes_touched, 1024);
+    assert_true(s.bytes_reserved >= 1024);
     void *c = lode_device_allocate(d, 0);
     assert_non_null(c);
     assert_int_equal(lode_device_get_stats(d).peak_bytes, 1024 + 64);
@@ -25,30 +29,54 @@ static void test_reuse(void **state) {
     assert_int_equal(lode_device_get_stats(d).peak_bytes, 64);
     lode_device_empty_cache(d);
     assert_int_equal(f.n_live, 1);
-    assert_int_equal(lode_device_get_stats(d).bytes_reserved, 64);
     lode_device_release(d, c, 0);
+    lode_device_empty_cache(d);
+    s = lode_device_get_stats(d);
+    assert_int_equal(s.bytes_reserved + s.bytes_touched + s.bytes_in_use, 0);
     lode_device_destroy(d);
     assert_int_equal(f.n_live, 0);
     assert_int_equal(f.destroyed, 1);
 }
 
-/* Rounding: never less than asked, an eighth more at most (or to 64), monotonous. */
-static void test_classes(void **state) {
+/* Never less than asked, to 64 bytes at most more. */
+static void test_rounding(void **state) {
     (void)state;
     fake_device f;
     lode_device *d = fake_open(&f);
-    int64_t before = 0;
     for (size_t bytes = 1; bytes < (size_t)3 << 20; bytes += bytes / 37 + 1) {
         void *p = lode_device_allocate(d, bytes);
         int64_t rounded = lode_device_get_stats(d).bytes_in_use;
-        assert_true(rounded >= (int64_t)bytes && rounded % 64 == 0 && rounded >= before);
-        assert_true(rounded <= (int64_t)bytes + (int64_t)bytes / 8 + 64);
-        before = rounded;
+        assert_int_equal(rounded, ((int64_t)bytes + 63) / 64 * 64);
+        assert_int_equal(rounded, lode_device_rounded_bytes(bytes));
         lode_device_release(d, p, bytes);
         assert_int_equal(lode_device_get_stats(d).bytes_in_use, 0);
     }
     lode_device_destroy(d);
     assert_int_equal(f.n_live, 0);
+}
+
+/* What small ones gave back in any order serves a large one. */
+static void test_neighbors_join(void **state) {
+    (void)state;
+    static const int order[3][8] = {
+        {0, 1, 2, 3, 4, 5, 6, 7}, {7, 6, 5, 4, 3, 2, 1, 0}, {1, 3, 5, 7, 2, 0, 6, 4}};
+    fake_device f;
+    lode_device *d = fake_open(&f);
+    for (int o = 0; o < 3; o++) {
+        void *p[8], *stays;
+        for (int i = 0; i < 8; i++) p[i] = lode_device_allocate(d, 100 * KIB);
+        stays = lode_device_allocate(d, 100 * KIB);
+        for (int i = 0; i < 8; i++) lode_device_release(d, p[order[o][i]], 100 * KIB);
+        void *all = lode_device_allocate(d, 8 * 100 * KIB - 3000);
+        assert_ptr_equal(all, p[0]);
+        void *rest = lode_device_allocate(d, 20 * KIB); /* does not fit in what is left of it */
+        assert_true((char *)rest >= (char *)stays + 100 * KIB);
+        lode_device_release(d, rest, 20 * KIB);
+        lode_device_release(d, stays, 100 * KIB);
+        lode_device_release(d, all, 8 * 100 * KIB - 3000);
+    }
+    assert_int_equal(lode_device_get_stats(d).n_system_allocations, 1);
+    lode_device_destroy(d);
 }
 
 static void test_failure(void **state) {
@@ -57,14 +85,16 @@ static void test_failure(void **state) {
     lode_device *d = fake_open(&f);
     assert_null(lode_device_allocate(d, SIZE_MAX));
     assert_int_equal(lode_last_status(), LODE_ERR_NO_MEMORY);
-    void *a = lode_device_allocate(d, 100), *b = lode_device_allocate(d, 200);
-    lode_device_release(d, b, 200);
-    f.fail_at = f.n_allocations; /* fails once; giving the cache back and asking again works */
-    void *c = lode_device_allocate(d, 5000);
+    void *a = lode_device_allocate(d, 100), *b = lode_device_allocate(d, 20 * MIB);
+    lode_device_release(d, b, 20 * MIB);
+    f.fail_at = f.n_allocations; /* fails once; giving the idle back and asking again works */
+    void *c = lode_device_allocate(d, 30 * MIB);
     assert_non_null(c);
     assert_int_equal(f.n_live, 2);
+    f.fail_at = f.n_allocations;
+    assert_int_equal(lode_device_reserve(d, 40 * MIB), LODE_ERR_NO_MEMORY);
     lode_device_release(d, a, 100);
-    lode_device_release(d, c, 5000);
+    lode_device_release(d, c, 30 * MIB);
     lode_device_destroy(d);
     assert_int_equal(f.n_live, 0);
 
@@ -73,24 +103,131 @@ static void test_failure(void **state) {
     assert_null(d);
 }
 
-/* Ever new sizes: what is reserved stays within twice the most in use plus the slack. */
+/* Ever larger ones: what is reserved stays within the bound. */
 static void test_bound(void **state) {
     (void)state;
     fake_device f;
     lode_device *d = fake_open(&f);
     const size_t base = (size_t)8 << 20;
-    for (int round = 0; round < 2; round++)
-        for (size_t k = 0; k < 24; k++) {
-            size_t bytes = base + k * (base / 8);
-            void *p = lode_device_allocate(d, bytes);
-            assert_non_null(p);
-            lode_device_release(d, p, bytes);
-            lode_device_stats s = lode_device_get_stats(d);
-            assert_true(s.bytes_reserved <= 2 * s.peak_bytes + (64 << 20));
-        }
+    for (size_t k = 0; k < 100; k++) {
+        size_t bytes = base + k * (base / 8);
+        void *p = lode_device_allocate(d, bytes);
+        assert_non_null(p);
+        lode_device_release(d, p, bytes);
+        lode_device_stats s = lode_device_get_stats(d);
+        assert_true(s.bytes_reserved <= s.peak_bytes + s.peak_bytes / 4 + 64 * MIB);
+        assert_true(s.bytes_touched <= s.bytes_reserved);
+    }
     assert_true(f.n_live < 20); /* some went back */
     lode_device_destroy(d);
     assert_int_equal(f.n_live, 0);
+}
+
+/* ---- a made-up program: many lives of many sizes ---- */
+enum { N_LIVES = 300, N_REQUESTS = 60000 };
+typedef struct life {
+    unsigned char *p;
+    size_t bytes;
+    unsigned char mark;
+} life;
+
+/* Steps that allocate forward and give back backward, with some that live longer. */
+static void play(lode_device *d, uint64_t seed, bool writes, int n) {
+    life lives[N_LIVES] = {{0}};
+    lode_rng rng = lode_rng_stream(seed, LODE_RNG_SEARCH, 0);
+    for (int i = 0; i < n; i++) {
+        life *l = &lives[lode_rng_below(&rng, N_LIVES)];
+        if (l->p != NULL) {
+            for (size_t k = 0; writes && k < l->bytes; k += 61)
+                if (l->p[k] != l->mark) fail_msg("byte %zu of %zu was written", k, l->bytes);
+            lode_device_release(d, l->p, l->bytes);
+            l->p = NULL;
+        } else {
+            l->bytes = (size_t)(8 << lode_rng_below(&rng, 14)) + (size_t)lode_rng_below(&rng, 5000);
+            l->p = lode_device_allocate(d, l->bytes);
+            l->mark = (unsigned char)lode_rng_below(&rng, 256);
+            assert_non_null(l->p);
+            assert_int_equal((uintptr_t)l->p % 64, 0);
+            if (writes) memset(l->p, l->mark, l->bytes);
+        }
+    }
+    for (int i = 0; i < N_LIVES; i++) lode_device_release(d, lives[i].p, lives[i].bytes);
+}
+
+static void test_blocks_never_overlap(void **state) {
+    (void)state;
+    lode_device *d = lode_cpu_device();
+    int64_t before = lode_device_get_stats(d).bytes_in_use;
+    play(d, 1, true, N_REQUESTS);
+    assert_int_equal(lode_device_get_stats(d).bytes_in_use, before);
+}
+
+/* A counting device says how far the same requests reach on another one; whoever reserves that
+   needs nothing more. */
+static void test_a_reserve_is_enough(void **state) {
+    (void)state;
+    for (uint64_t seed = 0; seed < 5; seed++) {
+        fake_device f;
+        lode_device *d = fake_open(&f), *counting = NULL;
+        assert_ok(lode_device_create_counting(&counting));
+        play(counting, seed, false, N_REQUESTS / 5);
+        lode_device_stats plan = lode_device_get_stats(counting);
+        assert_true(plan.peak_touched >= plan.peak_bytes);
+        assert_true((double)plan.peak_touched < 1.25 * (double)plan.peak_bytes);
+        assert_ok(lode_device_reserve(d, plan.peak_touched));
+        assert_ok(lode_device_reserve(d, plan.peak_touched)); /* it is there */
+        assert_int_equal(f.n_allocations, 1);
+        play(d, seed, false, N_REQUESTS / 5);
+        assert_int_equal(lode_device_get_stats(d).peak_touched, plan.peak_touched);
+        play(d, seed, false, N_REQUESTS / 5);
+        assert_int_equal(lode_device_get_stats(d).n_system_allocations, 1);
+        lode_device_destroy(d);
+        lode_device_destroy(counting);
+    }
+}
+
+/* A second reserve, when a few tensors stayed, adds what is missing. */
+static void test_a_reserve_grows(void **state) {
+    (void)state;
+    fake_device f;
+    lode_device *d = fake_open(&f);
+    assert_ok(lode_device_reserve(d, 0));
+    assert_int_equal(f.n_live, 0);
+    assert_ok(lode_device_reserve(d, 100 * MIB));
+    assert_ok(lode_device_reserve(d, 120 * MIB)); /* the first was not in use */
+    assert_int_equal(f.n_live, 1);
+    assert_int_equal(lode_device_get_stats(d).bytes_reserved, 120 * MIB);
+    void *p = lode_device_allocate(d, 10 * MIB);
+    assert_ok(lode_device_reserve(d, 140 * MIB));
+    assert_int_equal(f.n_live, 2);
+    assert_int_equal(lode_device_get_stats(d).bytes_reserved, 150 * MIB);
+    lode_device_release(d, p, 10 * MIB);
+    lode_device_destroy(d);
+    assert_int_equal(f.n_live, 0);
+}
+
+/* No allocation of the host's memory can fail a release, and a request that cannot be described
+   fails as a whole. */
+static void test_descriptions_may_fail(void **state) {
+    (void)state;
+    for (int n = 0; n < 12; n++) {
+        fake_device f;
+        lode_device *d = fake_open(&f);
+        void *p[300] = {NULL};
+        test_fail_allocation(n);
+        for (int i = 0; i < 300; i++) p[i] = lode_device_allocate(d, (size_t)(i % 7 + 1) * 9000);
+        test_fail_allocation(-1);
+        for (int i = 0; i < 300; i += 2) {
+            lode_device_release(d, p[i], (size_t)(i % 7 + 1) * 9000);
+            p[i] = NULL;
+        }
+        test_fail_allocation(0);
+        for (int i = 0; i < 300; i++) lode_device_release(d, p[i], (size_t)(i % 7 + 1) * 9000);
+        test_fail_allocation(-1);
+        assert_int_equal(lode_device_get_stats(d).bytes_in_use, 0);
+        lode_device_destroy(d);
+        assert_int_equal(f.n_live, 0);
+    }
 }
 
 typedef struct hammer {
@@ -131,8 +268,17 @@ static void test_threads(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_reuse), cmocka_unit_test(test_classes),
-                                       cmocka_unit_test(test_failure), cmocka_unit_test(test_bound),
-                                       cmocka_unit_test(test_threads)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_reuse),
+        cmocka_unit_test(test_rounding),
+        cmocka_unit_test(test_neighbors_join),
+        cmocka_unit_test(test_failure),
+        cmocka_unit_test(test_bound),
+        cmocka_unit_test(test_blocks_never_overlap),
+        cmocka_unit_test(test_a_reserve_is_enough),
+        cmocka_unit_test(test_a_reserve_grows),
+        cmocka_unit_test(test_descriptions_may_fail),
+        cmocka_unit_test(test_threads),
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
