@@ -54,6 +54,13 @@ static lode_tensor *apply_describe(lode_tape *t, const lode_tensor *of) {
     return d;
 }
 
+/* Backward of `call` can do without the value of x: its maker, still on the tape then, keeps what
+   it takes to make it again. */
+static bool apply_made_again(const lode_tape *t, const lode_op_call *call, const lode_var *x) {
+    if (t->runner->makes_again == NULL || x == NULL || x->node < 0 || x->keep_value) return false;
+    return t->runner->makes_again(t->runner->self, call, &t->node[x->node].call);
+}
+
 static lode_status apply_keep(lode_tape *t, bool keep, lode_tensor **held) {
     if (*held == NULL) return LODE_OK;
     *held = keep ? lode_tensor_retain(*held) : apply_describe(t, *held);
@@ -63,6 +70,12 @@ static lode_status apply_keep(lode_tape *t, bool keep, lode_tensor **held) {
 static bool apply_keeps_x(const lode_op *op, int i) {
     if ((op->keeps & LODE_KEEP_ALL_X) == LODE_KEEP_ALL_X) return true;
     return i < 31 && (op->keeps >> i & 1u) != 0;
+}
+
+static lode_status apply_makers(lode_tape *t, tape_node *node, size_t n) {
+    if (node->made_by != NULL) return LODE_OK;
+    node->made_by = arena_allocate(&t->arena, n * sizeof *node->made_by);
+    return node->made_by != NULL ? LODE_OK : LODE_ERR_NO_MEMORY;
 }
 
 /* Remembers the call. Takes over `call`'s aux when it succeeds; y stays the caller's. */
@@ -76,6 +89,7 @@ static lode_status apply_record(lode_tape *t, const lode_op_call *call, lode_var
     node.label = tape_label_copy(t);
     node.x = arena_allocate(&t->arena, n * sizeof *node.x);
     node.call.x = arena_allocate(&t->arena, n * sizeof *node.call.x);
+    node.made_by = NULL;
     node.call.n_x = 0; /* as many as are held so far */
     node.call.y = NULL;
     if (params == NULL || node.label == NULL || node.x == NULL || node.call.x == NULL)
@@ -87,12 +101,18 @@ static lode_status apply_record(lode_tape *t, const lode_op_call *call, lode_var
     for (int i = 0; i < call->n_x; i++) {
         node.x[i] = i < n_x ? x[i] : NULL;
         node.call.x[i] = call->x[i];
-        LODE_GOTO(apply_keep(t, apply_keeps_x(op, i), &node.call.x[i]));
+        bool keep = apply_keeps_x(op, i);
+        if (keep && node.call.x[i] != NULL && apply_made_again(t, call, node.x[i])) {
+            keep = false;
+            LODE_GOTO(apply_makers(t, &node, n));
+        }
+        LODE_GOTO(apply_keep(t, keep, &node.call.x[i]));
         node.call.n_x = i + 1;
     }
     node.call.y = call->y;
     LODE_GOTO(apply_keep(t, (op->keeps & LODE_KEEP_Y) != 0, &node.call.y));
     status = tape_push(t, &node);
+    if (status == LODE_OK) y->node = t->n_nodes - 1;
 done:
     if (status != LODE_OK) {
         memset(node.call.aux, 0, sizeof node.call.aux); /* still the caller's */

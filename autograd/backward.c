@@ -44,11 +44,23 @@ static lode_status backward_check_finite(const lode_op_call *c, lode_tensor *con
     return LODE_OK;
 }
 
+/* Nodes move while the tape grows, so who made what is looked up now. A maker stands before its
+   readers, so it is still there. */
+static void backward_find_makers(lode_tape *t, tape_node *node) {
+    lode_op_call *c = &node->call;
+    for (int i = 0; node->made_by != NULL && i < c->n_x; i++) {
+        bool gone = c->x[i] != NULL && c->x[i]->storage == NULL && node->x[i] != NULL;
+        node->made_by[i] = gone && node->x[i]->node >= 0 ? &t->node[node->x[i]->node].call : NULL;
+    }
+    c->made_by = node->made_by;
+}
+
 static lode_status backward_call(lode_tape *t, tape_node *node) {
     lode_tensor *dx[LODE_MAX_INPUTS];
     lode_op_call *c = &node->call;
     lode_status status = LODE_OK;
     c->dry = tape_is_planned(t, node->y->grad);
+    backward_find_makers(t, node);
     for (int i = 0; i < c->n_x; i++) dx[i] = NULL;
     for (int i = 0; i < c->n_x; i++)
         if (node->x[i] != NULL && node->x[i]->requires_grad)

@@ -16,6 +16,7 @@ static lode_status reference_backward(void *self, lode_op_call *c, const lode_te
 }
 
 const lode_runner *lode_reference_runner(void) {
-    static const lode_runner runner = {NULL, reference_forward, reference_backward};
+    static const lode_runner runner = {.forward = reference_forward,
+                                       .backward = reference_backward};
     return &runner;
 }

@@ -34,7 +34,10 @@ struct lode_op_call {
     bool dry;      /* a plan: a runner chooses the provider and sets workspace_bytes, no more */
     const lode_provider *provider; /* who ran forward; runs backward too */
     const void *prepared;          /* what its kernel made of weights that stay; NULL: nothing */
-    void *workspace;               /* workspace_bytes, 64-byte aligned, contents undefined */
+    /* In backward: of inputs that were not kept because their values can be made again, the calls
+       that made them; other entries are NULL. [n_x], or NULL when there are none. */
+    const lode_op_call *const *made_by;
+    void *workspace; /* workspace_bytes, 64-byte aligned, contents undefined */
     size_t workspace_bytes;
 };
 
@@ -127,6 +130,9 @@ typedef struct lode_runner {
     lode_status (*forward)(void *self, lode_op_call *c);
     lode_status (*backward)(void *self, lode_op_call *c, const lode_tensor *dy,
                             lode_tensor *const *dx);
+    /* After both ran forward: can the backward of `c` do without an input's value, out of what the
+       call that made it keeps (made_by)? NULL: no. */
+    bool (*makes_again)(void *self, const lode_op_call *c, const lode_op_call *maker);
 } lode_runner;
 
 /* The runner that always runs the reference; for tests and as a fallback. */

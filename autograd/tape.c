@@ -103,7 +103,7 @@ lode_var *tape_new_var(lode_tape *t, lode_tensor *value) {
         return lode_tape_fail(t, status);
     }
     lode_var *v = tape_var(t, t->n_vars);
-    *v = (lode_var){.tape = t, .value = value, .index = t->n_vars++, .id = -1};
+    *v = (lode_var){.tape = t, .value = value, .index = t->n_vars++, .node = -1, .id = -1};
     return v;
 }
 

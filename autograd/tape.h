@@ -42,6 +42,7 @@ typedef struct lode_var {
     bool keep_value;  /* lode_take_value */
     bool spent;       /* backward consumed the graph it belongs to */
     int index;        /* position on the tape */
+    int node;         /* recorded call that made it; -1: none */
     int id;           /* of its value, in traces */
     lode_tensor **grad_slot;
 } lode_var;

@@ -52,6 +52,7 @@ typedef struct tape_node {
     lode_op_call call;
     lode_var **x; /* [n_x] */
     int n_x;
+    const lode_op_call **made_by; /* [n_x] room for call.made_by; NULL: all inputs are kept */
     lode_var *y;
     const char *label;
     tape_region *region; /* NULL for an operator */

@@ -28,6 +28,10 @@ struct lode_provider {
     bool (*available)(void); /* compiled in and usable on this machine; NULL: yes */
     const lode_kernel *kernels;
     int n_kernels;
+    /* An activation need not be kept: backward of `c` finds this input's value again, bit by bit,
+       in what its maker keeps (c->made_by). Both are calls of this provider, after forward. NULL:
+       no. */
+    bool (*makes_again)(const lode_op_call *c, const lode_op_call *maker);
     bool same_bits_any_threads;      /* promises thread-count-independent results */
     void (*describe)(char out[128]); /* version, features; may be NULL */
     void (*set_threads)(int n);      /* may be NULL */

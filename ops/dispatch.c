@@ -124,6 +124,7 @@ static bool wants_verbose(const lode_dispatch_options *o) {
 static lode_status dispatch_forward(void *self, lode_op_call *c);
 static lode_status dispatch_backward(void *self, lode_op_call *c, const lode_tensor *dy,
                                      lode_tensor *const *dx);
+static bool dispatch_makes_again(void *self, const lode_op_call *c, const lode_op_call *maker);
 
 lode_status lode_dispatch_create(const lode_dispatch_options *options, lode_dispatch **out) {
     const lode_dispatch_options defaults = {0};
@@ -137,7 +138,7 @@ lode_status lode_dispatch_create(const lode_dispatch_options *options, lode_disp
         return status;
     }
     d->verbose = wants_verbose(options);
-    d->runner = (lode_runner){d, dispatch_forward, dispatch_backward};
+    d->runner = (lode_runner){d, dispatch_forward, dispatch_backward, dispatch_makes_again};
     *out = d;
     return LODE_OK;
 }
@@ -304,4 +305,10 @@ lode_status lode_dispatch_run(lode_dispatch *d, lode_op_call *c, const lode_kern
     d->stats.n_forward++;
     d->stats.n_reference += kernel == NULL;
     return run_timed(d, c, kernel, c->workspace_bytes, NULL, NULL);
+}
+
+static bool dispatch_makes_again(void *self, const lode_op_call *c, const lode_op_call *maker) {
+    (void)self;
+    if (c->provider == NULL || c->provider != maker->provider) return false;
+    return maker->provider->makes_again != NULL && maker->provider->makes_again(c, maker);
 }

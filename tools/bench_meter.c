@@ -41,10 +41,15 @@ static lode_status meter_backward(void *self, lode_op_call *c, const lode_tensor
     return m->inner->backward(m->inner->self, c, dy, dx);
 }
 
+static bool meter_makes_again(void *self, const lode_op_call *c, const lode_op_call *maker) {
+    bench_meter *m = self;
+    return m->inner->makes_again != NULL && m->inner->makes_again(m->inner->self, c, maker);
+}
+
 void bench_meter_init(bench_meter *m, const lode_runner *inner) {
     memset(m, 0, sizeof *m);
     m->inner = inner;
-    m->runner = (lode_runner){m, meter_forward, meter_backward};
+    m->runner = (lode_runner){m, meter_forward, meter_backward, meter_makes_again};
     m->phase = BENCH_OTHER;
 }
 

@@ -164,7 +164,7 @@ const cli_verb cli_verb_bench_memory = {
         "Per kind of turn: bytes of tensors between steps (parameters, optimizer state, batches), "
         "the most in use during forward, what is in use when backward begins, the most during "
         "backward and during the optimizer; how many blocks a step asked the device for, how many "
-        "of those its cache could not serve (0 once warm), and how many host blocks it asked for; "
+        "segments that one asked the system for (0 once warm), and how many host blocks; "
         "and the MACs computed again in backward as a share of those of forward. Each network is "
         "measured as it is and with remat: layer.",
     .options = memory_options,

@@ -100,7 +100,15 @@ lode_status native_mixture_backward(const lode_op_call *c, const lode_tensor *dy
                                     lode_tensor *const *dx);
 size_t native_mixture_workspace(const lode_op_call *c, bool backward);
 
-/* native_mbconv.c, native_mbconv_backward.c */
+/* native_mbconv.c, native_mbconv_backward.c; native_mbconv_again.c: y once more, bit by bit. */
+bool native_mbconv_makes_again(const lode_op_call *c);
+/* Floats that `prepared` and, for n elements, `buffer` take. */
+int64_t native_mbconv_again_prepared(const lode_op_call *c);
+int64_t native_mbconv_again_buffer(const lode_op_call *c, int64_t n);
+void native_mbconv_again_prepare(const lode_op_call *c, float *prepared);
+/* n elements from `begin` on as they lie in memory, somewhere in `buffer`. */
+const float *native_mbconv_again(const lode_op_call *c, const float *prepared, int64_t begin,
+                                 int64_t n, float *buffer);
 bool native_mbconv_supports(const lode_op_call *c);
 size_t native_mbconv_forward_workspace(const lode_op_call *c);
 size_t native_mbconv_workspace(const lode_op_call *c, bool backward);

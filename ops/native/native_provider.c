@@ -57,10 +57,17 @@ static void native_describe(char out[128]) {
     snprintf(out, 128, "own kernels, %s", lode_simd_get()->name);
 }
 
+/* A mixture of inverted residuals (native_mbconv_again.c). */
+static bool native_makes_again(const lode_op_call *c, const lode_op_call *maker) {
+    return c->op == &lode_op_weighted_sum && maker->op == &lode_op_mbconv &&
+           native_mbconv_makes_again(maker);
+}
+
 const lode_provider lode_provider_native = {
     .name = "native",
     .kernels = native_kernels,
     .n_kernels = sizeof native_kernels / sizeof *native_kernels,
+    .makes_again = native_makes_again,
     .same_bits_any_threads = true,
     .describe = native_describe,
 };

@@ -235,7 +235,7 @@ static lode_status counting_backward(void *self, lode_op_call *c, const lode_ten
 
 static int count_drops(const char *text, const char *code, double p) {
     int n = 0;
-    lode_runner runner = {&n, counting_forward, counting_backward};
+    lode_runner runner = {.self = &n, .forward = counting_forward, .backward = counting_backward};
     lode_space *s = tiny_space(text);
     lode_supernet *net;
     lode_tape *t;
