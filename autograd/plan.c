@@ -24,14 +24,16 @@ bool tape_is_planned(const lode_tape *t, const lode_tensor *x) {
     return t->plan_device != NULL && x != NULL && x->device == t->plan_device;
 }
 
-/* Like the runner's own: one buffer that grows to the largest wish. */
+/* Like the runner's own: one buffer that grows to the largest wish, and begins with the largest
+   that a plan has met. */
 static lode_status plan_workspace(lode_tape *t, size_t bytes) {
     if (bytes <= t->plan_workspace_bytes) return LODE_OK;
+    if (bytes > t->plan_workspace_wish) t->plan_workspace_wish = bytes;
     lode_device_release(t->plan_device, t->plan_workspace, t->plan_workspace_bytes);
     t->plan_workspace_bytes = 0;
-    t->plan_workspace = lode_device_allocate(t->plan_device, bytes);
+    t->plan_workspace = lode_device_allocate(t->plan_device, t->plan_workspace_wish);
     if (t->plan_workspace == NULL) return LODE_ERR_NO_MEMORY;
-    t->plan_workspace_bytes = bytes;
+    t->plan_workspace_bytes = t->plan_workspace_wish;
     return LODE_OK;
 }
 

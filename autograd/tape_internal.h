@@ -90,8 +90,8 @@ struct lode_tape {
     lode_device *plan_device; /* NULL: not a plan */
     lode_tape_plan plan;      /* at its peak */
     void *plan_workspace;
-    size_t plan_workspace_bytes;
-    int64_t plan_gradients; /* in slots now */
+    size_t plan_workspace_bytes, plan_workspace_wish; /* wish: the largest of all plans */
+    int64_t plan_gradients;                           /* in slots now */
 
     tape_arena arena;
     char *label; /* current, '/'-joined; NULL before the first */

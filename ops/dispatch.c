@@ -3,7 +3,8 @@
    A dispatch keeps the providers it may use in order of preference. For each forward call the first
    one whose kernel supports it runs it, and the call remembers who that was, so that its backward
    meets the auxiliary outputs it expects. The workspace is one buffer that grows to the largest
-   wish ever and is reused by every call: calls of one dispatch never overlap. */
+   wish ever and is reused by every call: calls of one dispatch never overlap. After a plan, whose
+   dry calls tell all wishes, it has its size at once and leaves no gaps. */
 #include "ops/dispatch.h"
 
 #include "core/log.h"
@@ -62,7 +63,7 @@ struct lode_dispatch {
     bool verbose;
     int n_threads; /* as the providers were last told */
     void *workspace;
-    size_t workspace_bytes;
+    size_t workspace_bytes, workspace_planned; /* planned: the largest wish of a dry call */
     lode_device *workspace_device;
     lode_dispatch_stats stats;
     lode_runner runner;
@@ -190,10 +191,11 @@ static lode_status workspace_give(lode_dispatch *d, lode_op_call *c, size_t byte
     c->workspace_bytes = bytes;
     if (bytes == 0) return LODE_OK;
     if (bytes > d->workspace_bytes || device != d->workspace_device) {
+        size_t whole = bytes > d->workspace_planned ? bytes : d->workspace_planned;
         workspace_drop(d);
-        d->workspace = lode_device_allocate(device, bytes);
+        d->workspace = lode_device_allocate(device, whole);
         if (d->workspace == NULL) return lode_last_status();
-        d->workspace_bytes = bytes;
+        d->workspace_bytes = whole;
         d->workspace_device = device;
     }
     c->workspace = d->workspace;
@@ -252,6 +254,7 @@ static lode_status run(lode_dispatch *d, lode_op_call *c, const lode_kernel *k,
     size_t bytes = workspace_of(c, k, dy != NULL);
     if (!c->dry) return run_timed(d, c, k, bytes, dy, dx);
     c->workspace_bytes = bytes;
+    if (bytes > d->workspace_planned) d->workspace_planned = bytes;
     return LODE_OK;
 }
 

@@ -6,14 +6,17 @@
 
    Draws differ. Where all candidates are mixed, every step is like the first and PLAN_SAME of a
    kind say all. A strategy that draws paths needs the largest of many: PLAN_DRAWS of a kind are
-   gone through, the very ones that will come first. */
+   gone through, the very ones that will come first.
+
+   A few steps are gone through before everything else. They tell the workspace's size, so that it
+   lies in front of all the rest from the beginning, in the plan as in the training. */
 #include "core/memory.h"
 #include "train/trainer_internal.h"
 
 #include <stdio.h>
 #include <string.h>
 
-enum { PLAN_DRAWS = 1000, PLAN_SAME = 4, PLAN_MOVES = 1000000 };
+enum { PLAN_DRAWS = 1000, PLAN_SAME = 4, PLAN_FIRST = 8, PLAN_MOVES = 1000000 };
 
 /* Steps of one kind gone through. */
 typedef struct plan_draws {
@@ -27,6 +30,7 @@ typedef struct plan_run {
     lode_device *device; /* counting */
     lode_tape *tape;
     lode_batch batch;
+    int64_t most_draws; /* of a kind */
     int64_t base;       /* the batch, which the loader holds anyway */
     int64_t made_batch; /* size the loaders were made for */
     lode_tape_plan peak;
@@ -100,7 +104,7 @@ static lode_status plan_step(plan_run *p, lode_turn turn) {
 /* Another one of its kind, as long as they tell anything new. */
 static lode_status plan_draw(plan_run *p, lode_turn turn) {
     plan_draws *d = &p->draws[turn];
-    if (d->n >= (d->vary ? PLAN_DRAWS : PLAN_SAME)) return LODE_OK;
+    if (d->n >= (d->vary ? p->most_draws : PLAN_SAME)) return LODE_OK;
     LODE_TRY(plan_step(p, turn));
     int n = lode_space_n_decisions(lode_supernet_space(p->t->setup.net));
     uint64_t path = lode_hash_bytes(p->t->active, (size_t)n * sizeof *p->t->active, 1);
@@ -228,28 +232,53 @@ static void plan_sum(const plan_run *p, int64_t in_use, lode_memory_plan *out) {
 }
 
 /* ---- the whole ---- */
-static lode_status plan_open(plan_run *p, lode_trainer *t, int64_t made_batch) {
+/* A fresh device with a batch on it. */
+static lode_status plan_open_device(plan_run *p) {
     int channels = 0, height = 0, width = 0;
-    *p = (plan_run){.t = t, .batch.n = t->batch, .made_batch = made_batch};
-    p->reached = LODE_NEW_ARRAY(bool, lode_supernet_n_parameters(t->setup.net) + 1);
-    if (p->reached == NULL) return LODE_ERR_NO_MEMORY;
+    lode_trainer *t = p->t;
     lode_data_input(t->setup.data, &channels, &height, &width);
     lode_shape x = LODE_SHAPE4(t->batch, channels, height, width), y = LODE_SHAPE1(t->batch);
     LODE_TRY(lode_device_create_counting(&p->device));
-    LODE_TRY(lode_tape_create(LODE_TRAIN, t->setup.runner, &p->tape));
     LODE_TRY(lode_tensor_create(p->device, t->dtype, &x, LODE_CHANNELS_LAST, &p->batch.x));
     LODE_TRY(lode_tensor_create(p->device, LODE_S32, &y, LODE_CONTIGUOUS, &p->batch.labels));
     p->base = lode_device_get_stats(p->device).bytes_in_use;
     return LODE_OK;
 }
 
-static void plan_close(plan_run *p) {
+static void plan_close_device(plan_run *p) {
     trainer_clear_grads(p->t);
-    lode_tape_destroy(p->tape);
+    if (p->tape != NULL) lode_tape_plan_on(p->tape, NULL);
     lode_tensor_release(p->batch.x);
     lode_tensor_release(p->batch.labels);
     lode_device_destroy(p->device);
+    p->batch.x = p->batch.labels = NULL;
+    p->device = NULL;
+}
+
+static lode_status plan_open(plan_run *p, lode_trainer *t, int64_t made_batch) {
+    *p = (plan_run){.t = t, .batch.n = t->batch, .made_batch = made_batch};
+    p->reached = LODE_NEW_ARRAY(bool, lode_supernet_n_parameters(t->setup.net) + 1);
+    if (p->reached == NULL) return LODE_ERR_NO_MEMORY;
+    return lode_tape_create(LODE_TRAIN, t->setup.runner, &p->tape);
+}
+
+static void plan_close(plan_run *p) {
+    plan_close_device(p);
+    lode_tape_destroy(p->tape);
     lode_free(p->reached);
+}
+
+/* The steps to come, at most so many draws of a kind, on a fresh device. */
+static lode_status plan_steps(plan_run *p, int64_t most_draws) {
+    lode_trainer *t = p->t;
+    plan_close_device(p);
+    memset(p->reached, 0, (size_t)lode_supernet_n_parameters(t->setup.net) * sizeof *p->reached);
+    memset(p->draws, 0, sizeof p->draws);
+    p->peak = (lode_tape_plan){0};
+    p->moments = p->peak_moments = 0;
+    p->most_draws = most_draws;
+    LODE_TRY(plan_open_device(p));
+    return plan_walk(p);
 }
 
 static lode_status plan_make(lode_trainer *t, int64_t made_batch, lode_memory_plan *out) {
@@ -260,7 +289,9 @@ static lode_status plan_make(lode_trainer *t, int64_t made_batch, lode_memory_pl
     int64_t in_use = lode_device_get_stats(lode_cpu_device()).bytes_in_use;
     if (status != LODE_OK) goto done;
     t->tape = p.tape;
-    LODE_GOTO(plan_walk(&p));
+    LODE_GOTO(plan_steps(&p, PLAN_FIRST));
+    t->at = at;
+    LODE_GOTO(plan_steps(&p, PLAN_DRAWS));
     LODE_GOTO(plan_evaluate(&p));
     plan_sum(&p, in_use, out);
 done:

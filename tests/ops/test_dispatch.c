@@ -227,6 +227,26 @@ static void test_workspace_is_reused(void **state) {
     lode_dispatch_destroy(d);
 }
 
+/* After dry calls it has the size of the largest at once. */
+static void test_dry_calls_size_the_workspace(void **state) {
+    (void)state;
+    lode_dispatch *d = dispatch_of(NULL, false);
+    const lode_runner *r = lode_dispatch_runner(d);
+    size_t most = 0;
+    walk_call w;
+    for (int dry = 1; dry >= 0; dry--)
+        for (int k = 0; k < 8 && walk_make(&w, &lode_op_mbconv, LODE_F32, k); k++) {
+            walk_outputs(&w, k);
+            w.c.dry = dry;
+            assert_ok(r->forward(r->self, &w.c));
+            if (w.c.workspace_bytes > most) most = w.c.workspace_bytes;
+            assert_int_equal(lode_dispatch_get_stats(d).workspace_bytes, dry ? 0 : most);
+            walk_free(&w);
+        }
+    assert_true(most > 0);
+    lode_dispatch_destroy(d);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_providers_end_with_the_reference),
@@ -238,6 +258,7 @@ int main(void) {
         cmocka_unit_test(test_examples_with_equal_texts_cost_the_same),
         cmocka_unit_test(test_verbose_logs_each_call),
         cmocka_unit_test(test_workspace_is_reused),
+        cmocka_unit_test(test_dry_calls_size_the_workspace),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
