@@ -183,7 +183,8 @@ lode_status lode_alpha_save(const lode_alpha *a, lode_state *s) {
 }
 
 lode_status lode_alpha_load(lode_alpha *a, lode_checkpoint *c) {
-    if (a->n_seeks == 0) return LODE_OK;
+    /* A supernet that `lode train` made has sought nothing. */
+    if (a->n_seeks == 0 || !lode_checkpoint_has(c, "arch_multipliers")) return LODE_OK;
     return lode_checkpoint_load_numbers(c, "arch_multipliers", a->multiplier, a->n_seeks);
 }
 

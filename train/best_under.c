@@ -266,26 +266,54 @@ static void under_open(under_problem *p, const lode_strategy *s, const lode_limi
     }
 }
 
-lode_status lode_strategy_best_under(const lode_strategy *s, const lode_limit *limit, int n,
-                                     lode_arch *out, bool *exact) {
-    under_answer best;
+/* The answer; `least` gives way. */
+static lode_status under_answer_or_refuse(under_problem *p, under_answer *best) {
     bool least = false;
+    LODE_TRY(under_solve(p, best));
+    for (int i = 0; i < p->n_limits; i++) {
+        least = least || p->limit[i].least > 0;
+        p->limit[i].least = 0;
+    }
+    if (!best->found && least) LODE_TRY(under_solve(p, best));
+    return best->found ? LODE_OK : under_refuse(p);
+}
+
+static lode_status under_create(const lode_strategy *s, const lode_limit *limit, int n,
+                                under_problem **out) {
+    *out = NULL;
     if (n > UNDER_MAX_LIMITS)
         return LODE_FAIL(LODE_ERR_INVALID, "%d limits; at most %d", n, (int)UNDER_MAX_LIMITS);
     under_problem *p = LODE_NEW(under_problem);
     if (p == NULL) return LODE_ERR_NO_MEMORY;
     under_open(p, s, limit, n);
-    lode_status status = under_solve(p, &best);
-    for (int i = 0; i < n; i++) {
-        least = least || p->limit[i].least > 0;
-        p->limit[i].least = 0;
-    }
-    if (status == LODE_OK && !best.found && least) status = under_solve(p, &best);
-    if (status == LODE_OK && !best.found) status = under_refuse(p);
+    *out = p;
+    return LODE_OK;
+}
+
+lode_status lode_strategy_best_under(const lode_strategy *s, const lode_limit *limit, int n,
+                                     lode_arch *out, bool *exact) {
+    under_answer best;
+    under_problem *p = NULL;
+    LODE_TRY(under_create(s, limit, n, &p));
+    lode_status status = under_answer_or_refuse(p, &best);
     if (status == LODE_OK) {
         *out = best.arch;
         if (exact != NULL) *exact = best.exact;
     }
+    lode_free(p);
+    return status;
+}
+
+lode_status lode_strategy_sample_under(const lode_strategy *s, lode_rng *rng,
+                                       const lode_limit *limit, int n, lode_arch *out) {
+    under_answer best;
+    under_problem *p = NULL;
+    LODE_TRY(under_create(s, limit, n, &p));
+    p->drawn = true;
+    for (int d = 0; d < p->n; d++)
+        for (int k = 0; k < p->n_options[d]; k++) p->log_p[d][k] += lode_rng_gumbel(rng);
+    lode_status status = under_answer_or_refuse(p, &best);
+    if (status == LODE_OK) *out = best.arch;
     lode_free(p);
     return status;
 }

@@ -13,6 +13,7 @@ typedef struct under_problem {
     double log_p[LODE_MAX_DECISIONS][LODE_MAX_OPTIONS];
     lode_limit limit[UNDER_MAX_LIMITS];
     int n_limits;
+    bool drawn; /* ln p is noisy: one good answer will do */
     uint64_t seed;
 } under_problem;
 

@@ -118,6 +118,7 @@ lode_status under_search(const under_problem *p, under_answer *best) {
     lode_arch arch = local_most_probable(p);
     if (best->found) LODE_TRY(local_climb(p, &best->arch, &best->log_p));
     LODE_TRY(local_start(p, &arch, best));
+    if (p->drawn && best->found) return LODE_OK;
     for (int i = 0; i < p->n_limits; i++) {
         double min = 0, max = 0;
         LODE_TRY(lode_cost_range(p->limit[i].cost, &min, &max, &arch, NULL, NULL));

@@ -226,6 +226,10 @@ LODE_API lode_status lode_strategy_discretize(const lode_strategy *s, lode_discr
 /* The supernet with its final probabilities as weights, for a forward on `t`. LODE_ERR_CONFIG: the
    strategy has no probabilities. */
 LODE_API lode_status lode_strategy_mixture(lode_strategy *s, lode_tape *t, lode_choice *choice);
+/* A draw within the limits: Gumbel noise on ln p, then as best_under (Papandreou & Yuille 2011,
+   perturb and MAP): without limits exactly a draw from the probabilities. `rng` moves on. */
+LODE_API lode_status lode_strategy_sample_under(const lode_strategy *s, lode_rng *rng,
+                                                const lode_limit *limit, int n, lode_arch *out);
 /* Mean over decisions of -sum p ln p / ln K: 1 undecided, 0 decided. */
 LODE_API double lode_strategy_entropy(const lode_strategy *s);
 /* {decision: {option: p}}; json_decref. */

@@ -160,6 +160,36 @@ static void large_spaces_are_exact(void **state) {
     place_close(&w);
 }
 
+/* Draws keep the limits, and without any are draws from the probabilities. */
+static void draws_keep_the_limits(void **state) {
+    enum { DRAWS = 2000 };
+    place w;
+    double low, high, p[LODE_MAX_OPTIONS];
+    int count[LODE_MAX_OPTIONS] = {0}, distinct = 0;
+    lode_arch a, last = {0};
+    (void)state;
+    place_open(&w, "fbnet-fashion");
+    lode_rng rng = lode_rng_stream(7, LODE_RNG_TEST, 0);
+    assert_ok(lode_cost_range(w.cost[0], &low, &high, NULL, NULL, NULL));
+    draw_logits(&w, &rng);
+    const lode_limit limit = {w.cost[0], (low + high) / 2, 0.9 * (low + high) / 2};
+    for (int i = 0; i < 100; i++) {
+        assert_ok(lode_strategy_sample_under(w.s, &rng, &limit, 1, &a));
+        assert_true(within(&a, &limit, 1, true));
+        distinct += !lode_arch_equal(&a, &last);
+        last = a;
+    }
+    assert_true(distinct > 20);
+    lode_strategy_probabilities(w.s, 0, p);
+    for (int i = 0; i < DRAWS; i++) {
+        assert_ok(lode_strategy_sample_under(w.s, &rng, NULL, 0, &a));
+        count[a.option[0]]++;
+    }
+    for (int k = 0; k < lode_space_decision(w.space, 0)->n_options; k++)
+        assert_near(count[k] / (double)DRAWS, p[k], 4 * sqrt(p[k] * (1 - p[k]) / DRAWS) + 1e-9);
+    place_close(&w);
+}
+
 /* ---- costs that are no sums ---- */
 
 /* The largest output of any call: what a device with little memory looks at. */
@@ -196,6 +226,8 @@ static void other_costs_are_searched(void **state) {
         const lode_limit limit[2] = {{cost, (low + high) / 2, 0}, {w.cost[0], 0.9 * macs, 0}};
         assert_ok(lode_strategy_best_under(w.s, limit, 1 + i % 2, &a, &exact));
         assert_false(exact);
+        assert_true(within(&a, limit, 1 + i % 2, false));
+        assert_ok(lode_strategy_sample_under(w.s, &rng, limit, 1 + i % 2, &a));
         assert_true(within(&a, limit, 1 + i % 2, false));
     }
     lode_cost_close(cost);
@@ -237,9 +269,10 @@ static void the_impossible_is_told(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(equals_counting_through), cmocka_unit_test(the_limit_itself_is_within),
-        cmocka_unit_test(large_spaces_are_exact),  cmocka_unit_test(other_costs_are_searched),
-        cmocka_unit_test(constraints_are_kept),    cmocka_unit_test(the_impossible_is_told),
+        cmocka_unit_test(equals_counting_through),  cmocka_unit_test(the_limit_itself_is_within),
+        cmocka_unit_test(draws_keep_the_limits),    cmocka_unit_test(large_spaces_are_exact),
+        cmocka_unit_test(other_costs_are_searched), cmocka_unit_test(constraints_are_kept),
+        cmocka_unit_test(the_impossible_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
