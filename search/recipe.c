@@ -81,6 +81,14 @@ static const lode_option search_rows[] = {
      "scratch|inherit|none", "how final networks get their weights"},
     {"measure_rounds", LODE_OPT_INT, offsetof(lode_search_options, measure_rounds), "100", 3, 1e6,
      NULL, "timed passes of each final network"},
+    {"seek_each", LODE_OPT_BOOL, offsetof(lode_search_options, seek_each), "false", 0, 0, NULL,
+     "with arch.seek: the supernet trains weights alone, then every target gets a search of "
+     "probabilities of its own on them"},
+    {"seek_epochs", LODE_OPT_INT, offsetof(lode_search_options, seek_epochs), "6", 1, 1e6, "epochs",
+     "seek_each: passes over the split arch for each target"},
+    {"within", LODE_OPT_F64, offsetof(lode_search_options, within), "0", 0, 1, NULL,
+     "searcher policy: networks leave at most this share of the limit over, where the space has "
+     "such; 0: any network below the limit will do"},
 };
 static const lode_option_table search_table = {"search", search_rows,
                                                (int)(sizeof search_rows / sizeof *search_rows)};
@@ -134,6 +142,34 @@ static lode_status recipe_check_discretize(const lode_recipe *r) {
     return LODE_OK;
 }
 
+bool lode_recipe_seeks(const lode_recipe *r) {
+    if (!r->strategy || !r->strategy->options) return false;
+    json_t *options = lode_options_json(r->strategy->options, r->strategy_options);
+    const char *seek = json_string_value(json_object_get(options, "seek"));
+    bool seeks = seek && strcmp(seek, "0") != 0; /* its first word is none */
+    json_decref(options);
+    return seeks;
+}
+
+/* One search of probabilities goes to one target. */
+static lode_status recipe_check_seek(const lode_recipe *r) {
+    bool seeks = lode_recipe_seeks(r);
+    int n = r->search.targets.n;
+    if (r->search.seek_each && !seeks)
+        return LODE_FAIL(LODE_ERR_CONFIG,
+                         "search.seek_each seeks every target, but arch.seek is none, or the "
+                         "strategy has no probabilities: set arch.seek to limit or equal");
+    if (seeks && n == 0)
+        return LODE_FAIL(LODE_ERR_CONFIG, "arch.seek steers to search.targets, and there is none: "
+                                          "give one, or set arch.seek: none");
+    if (seeks && n > 1 && !r->search.seek_each)
+        return LODE_FAIL(LODE_ERR_CONFIG,
+                         "arch.seek steers the probabilities to one target, and search.targets has "
+                         "%d: set search.seek_each: true, which searches once for each",
+                         n);
+    return LODE_OK;
+}
+
 static lode_status recipe_check(const lode_recipe *r) {
     static const char *const evaluators[] = {"supernet", "train", "none"};
     bool known = false;
@@ -152,6 +188,7 @@ static lode_status recipe_check(const lode_recipe *r) {
             "search.retrain is inherit, but search.supernet is false: there is nothing to "
             "inherit");
     LODE_TRY(recipe_check_discretize(r));
+    LODE_TRY(recipe_check_seek(r));
     if (r->strategy) LODE_TRY(recipe_check_schedule("supernet", &r->supernet));
     if (r->search.retrain == LODE_RETRAIN_NONE) return LODE_OK;
     return recipe_check_schedule("train", &r->train);

@@ -43,6 +43,9 @@ typedef struct lode_search_options {
     int64_t keep;               /* finalists per target */
     int retrain;                /* lode_retrain */
     int64_t measure_rounds;     /* timed passes of each final network */
+    bool seek_each;             /* a search of probabilities of its own for every target */
+    int64_t seek_epochs;        /* of it */
+    double within;              /* policy: at most this share of a limit is left over; 0: any */
 } lode_search_options;
 
 typedef struct lode_recipe {
@@ -68,6 +71,8 @@ typedef struct lode_recipe {
 LODE_API lode_status lode_recipe_load(const char *path, const char *const *sets, int n_sets,
                                       lode_recipe **out);
 LODE_API void lode_recipe_destroy(lode_recipe *r);
+/* Do probabilities seek targets (arch.seek)? */
+LODE_API bool lode_recipe_seeks(const lode_recipe *r);
 /* The resolved recipe as YAML; lode_free. */
 LODE_API char *lode_recipe_text(const lode_recipe *r);
 

@@ -118,6 +118,8 @@ static lode_status run_open(run *r) {
     LODE_GOTO(lode_supernet_create(r->space, NULL, LODE_F32, r->recipe->seed, &r->net));
     LODE_GOTO(run_open_whole(r, space));
     LODE_GOTO(lode_dispatch_create(&dispatch, &r->dispatch));
+    LODE_GOTO(run_open_known_costs(r));
+    LODE_GOTO(run_check_targets(r));
     LODE_GOTO(run_check_memory(r)); /* before anything is on disk */
     LODE_GOTO(run_prepare_directory(r));
     study = run_path(r, "study.db");
@@ -321,6 +323,8 @@ lode_status lode_search_run_target(const lode_run_setup *setup, const char *targ
              .progress = setup->progress,
              .resume = true};
     run_target resolved = {.name = ""};
+    run_sought sought = {0};
+    char key[16];
     int n = 0;
     lode_status status = LODE_OK;
     lode_trial *best = LODE_NEW_ARRAY(lode_trial, setup->recipe->search.keep);
@@ -335,16 +339,20 @@ lode_status lode_search_run_target(const lode_run_setup *setup, const char *targ
     LODE_GOTO(run_open(&r));
     LODE_GOTO(run_open_costs(&r));
     LODE_GOTO(run_resolve_target(&r, target, &resolved));
+    LODE_GOTO(run_resolve_targets(&r));
     LODE_GOTO(run_train_supernet(&r)); /* is trained: comes back at once with its weights */
     origin = lode_format("extract %s", resolved.text);
     LODE_GOTO(origin ? LODE_OK : LODE_ERR_NO_MEMORY);
-    LODE_GOTO(run_find(&r, &resolved, origin, best, &n));
+    snprintf(key, sizeof key, "%08x", (unsigned)lode_hash_text(origin));
+    LODE_GOTO(run_seek(&r, &resolved, key, &sought));
+    LODE_GOTO(run_find(&r, &resolved, sought.strategy, origin, best, &n));
     LODE_GOTO(run_write_status(&r, "done", ""));
     if (n == 0)
         LODE_GOTO(LODE_FAIL(LODE_ERR_INFEASIBLE, "no architecture that meets %s could be judged",
                             target));
     *out = best[0].arch;
 done:
+    run_sought_deinit(&sought);
     run_close(&r);
     lode_free(origin);
     lode_free(checkpoint);

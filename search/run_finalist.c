@@ -113,7 +113,8 @@ static json_t *finalist_number(double v) { return v < 0 ? json_null() : lode_jso
 static json_t *finalist_gap_json(const finalist *f) {
     const run *r = f->r;
     bool found = strcmp(f->role, "found") == 0;
-    bool likely = r->strategy && lode_strategy_get_plugin(r->strategy)->probabilities;
+    const lode_strategy *by = r->found_by ? r->found_by : r->strategy;
+    bool likely = by && lode_strategy_get_plugin(by)->probabilities;
     lode_arch mode;
     json_t *o = json_object();
     if (found) {
@@ -121,9 +122,9 @@ static json_t *finalist_gap_json(const finalist *f) {
         json_object_set_new(o, "rule", json_string(lode_discretize_name((lode_discretize)rule)));
         json_object_set_new(o, "searcher", json_string(r->recipe->searcher->name));
     }
-    if (likely && lode_strategy_best(r->strategy, &mode) == LODE_OK) {
-        double mine = lode_strategy_log_probability(r->strategy, f->arch);
-        double most = lode_strategy_log_probability(r->strategy, &mode);
+    if (likely && lode_strategy_best(by, &mode) == LODE_OK) {
+        double mine = lode_strategy_log_probability(by, f->arch);
+        double most = lode_strategy_log_probability(by, &mode);
         json_object_set_new(o, "log_probability", lode_json_number(mine));
         json_object_set_new(o, "log_probability_most", lode_json_number(most));
     }

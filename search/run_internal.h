@@ -35,6 +35,8 @@ typedef struct run {
     lode_study *study;
     run_target target[RUN_MAX_TARGETS];
     int n_targets;
+    const lode_strategy *found_by; /* whose probabilities the finalists come from; NULL: strategy */
+    lode_limit seek;               /* what the supernet's own training steers to */
 } run;
 
 /* directory/relative, fresh memory. */
@@ -43,17 +45,46 @@ lode_status run_write_status(const run *r, const char *status, const char *phase
 
 /* run_phases.c */
 lode_status run_check_memory(run *r); /* of the supernet's training */
-lode_status run_open_costs(run *r);
+/* All costs but one that this machine is still to be measured for. */
+lode_status run_open_known_costs(run *r);
+lode_status run_open_costs(run *r);                       /* the rest; measures */
+lode_cost *run_find_cost(const run *r, const char *name); /* NULL: an error says which there are */
+/* Targets that no architecture meets, as far as their costs are known: LODE_ERR_INFEASIBLE. */
+lode_status run_check_targets(run *r);
 /* "latency_ms<=5"; "latency_ms<=0.6*baseline": a share of the first baseline's cost. The name is
    left to the caller. */
 lode_status run_resolve_target(run *r, const char *text, run_target *out);
 lode_status run_resolve_targets(run *r);
 lode_status run_train_supernet(run *r);
+/* The costs of cost.in_loss. */
+lode_status run_find_in_loss(run *r);
 /* One search, journaled under `origin`: its best, best[search.keep], *n of them. target may be
- * NULL. */
-lode_status run_find(run *r, const run_target *target, const char *origin, lode_trial *best,
-                     int *n);
+   NULL; strategy: who knows probabilities, may be NULL. */
+lode_status run_find(run *r, const run_target *target, const lode_strategy *strategy,
+                     const char *origin, lode_trial *best, int *n);
 lode_status run_search_target(run *r, const run_target *target);
+
+/* run_seek.c: with search.seek_each a search of the probabilities for this target alone, on the
+   weights that r->net has; else r->strategy. `key` names its files: letters, digits and '_'. */
+typedef struct run_sought {
+    const lode_strategy *strategy; /* NULL: none */
+    lode_strategy *own;
+    lode_limit limit; /* the own strategy's */
+} run_sought;
+lode_status run_seek(run *r, const run_target *target, const char *key, run_sought *out);
+void run_sought_deinit(run_sought *s);
+/* Proposals of the searcher `policy`: within a target's limit; best_of begins with the most
+   probable one. */
+typedef struct run_policy {
+    const lode_strategy *strategy;
+    lode_discretize rule;
+    lode_limit limit;
+    int n_limits; /* 0 or 1 */
+    int64_t drawn;
+} run_policy;
+void run_policy_init(run *r, run_policy *p, const lode_strategy *strategy,
+                     const run_target *target);
+lode_status run_policy_draw(void *policy, lode_rng *rng, lode_arch *out);
 
 /* Where the table of latency_ms is: cost.table, else the one measured into the run; fresh memory.
  */

@@ -33,21 +33,26 @@ static lode_status run_open_cost(run *r, const char *spec, int64_t batch) {
     LODE_TRY(lode_cost_open(spec, r->whole, batch, &r->cost[r->n_costs]));
     const char *name = lode_cost_name(r->cost[r->n_costs++]);
     for (int i = 0; i < r->n_costs - 1; i++)
-        if (strcmp(lode_cost_name(r->cost[i]), name) == 0)
+        if (strcmp(r->cost[i] ? lode_cost_name(r->cost[i]) : "latency_ms", name) == 0)
             return LODE_FAIL(LODE_ERR_CONFIG, "cost.models: there are two costs \"%s\"", name);
     return LODE_OK;
 }
 
-lode_status run_open_costs(run *r) {
+static lode_status run_open_latency(run *r, const char *path) {
+    char *spec = lode_format("latency_ms=%s", path);
+    lode_status status =
+        spec ? lode_cost_open(spec, r->whole, 0, &r->cost[RUN_LATENCY]) : LODE_ERR_NO_MEMORY;
+    lode_free(spec);
+    return status;
+}
+
+lode_status run_open_known_costs(run *r) {
     lode_status status = LODE_OK;
     const lode_string_list *models = &r->recipe->cost.models;
-    char *path = run_table_path(r), *spec = path ? lode_format("latency_ms=%s", path) : NULL;
-    LODE_GOTO(spec ? LODE_OK : LODE_ERR_NO_MEMORY);
-    if (!r->recipe->cost.table && !lode_file_exists(path)) {
-        LODE_GOTO(run_write_status(r, "running", "measure"));
-        LODE_GOTO(run_measure_table(r, path));
-    }
-    LODE_GOTO(run_open_cost(r, spec, 0));
+    char *path = run_table_path(r);
+    LODE_GOTO(path ? LODE_OK : LODE_ERR_NO_MEMORY);
+    if (r->recipe->cost.table || lode_file_exists(path)) LODE_GOTO(run_open_latency(r, path));
+    r->n_costs = RUN_LATENCY + 1; /* the place is kept */
     LODE_GOTO(run_open_cost(r, "macs", 1));
     LODE_GOTO(run_open_cost(r, "params", 1));
     for (int i = 0; i < models->n; i++) {
@@ -58,19 +63,32 @@ lode_status run_open_costs(run *r) {
         }
     }
 done:
-    lode_free(spec);
     lode_free(path);
     return status;
 }
 
-static lode_cost *run_find_cost(const run *r, const char *name) {
+lode_status run_open_costs(run *r) {
+    lode_status status = LODE_OK;
+    if (r->cost[RUN_LATENCY]) return LODE_OK;
+    char *path = run_table_path(r);
+    LODE_GOTO(path ? LODE_OK : LODE_ERR_NO_MEMORY);
+    LODE_GOTO(run_write_status(r, "running", "measure"));
+    LODE_GOTO(run_measure_table(r, path));
+    LODE_GOTO(run_open_latency(r, path));
+done:
+    lode_free(path);
+    return status;
+}
+
+lode_cost *run_find_cost(const run *r, const char *name) {
     lode_text known = {0};
     for (int i = 0; i < r->n_costs; i++) {
+        if (!r->cost[i]) continue; /* not measured yet */
         if (strcmp(lode_cost_name(r->cost[i]), name) == 0) {
             lode_text_deinit(&known);
             return r->cost[i];
         }
-        lode_text_add(&known, "%s%s", i ? ", " : "", lode_cost_name(r->cost[i]));
+        lode_text_add(&known, "%s%s", known.length > 0 ? ", " : "", lode_cost_name(r->cost[i]));
     }
     LODE_FAIL(LODE_ERR_CONFIG, "no cost \"%s\" here; there are %s (cost.models adds more)", name,
               known.s ? known.s : "none");
@@ -118,6 +136,18 @@ lode_status run_resolve_target(run *r, const char *text, run_target *out) {
     return LODE_OK;
 }
 
+/* Hours before the search would find out. */
+lode_status run_check_targets(run *r) {
+    const lode_string_list *t = &r->recipe->search.targets;
+    for (int i = 0; i < t->n; i++) {
+        run_target resolved;
+        bool measured = strncmp(t->v[i], "latency_ms", strlen("latency_ms")) == 0;
+        if (measured && !r->cost[RUN_LATENCY]) continue;
+        LODE_TRY(run_resolve_target(r, t->v[i], &resolved));
+    }
+    return LODE_OK;
+}
+
 lode_status run_resolve_targets(run *r) {
     const lode_string_list *t = &r->recipe->search.targets;
     if (t->n > RUN_MAX_TARGETS)
@@ -135,12 +165,13 @@ lode_status run_resolve_targets(run *r) {
 
 /* Measuring takes minutes; a supernet that has no room should not wait for it to be refused. The
    costs that are not there yet take no memory worth the name. */
-lode_status run_check_memory(run *r) {
+static lode_status run_check_part(run *r, lode_search_part part) {
     const lode_recipe *recipe = r->recipe;
     lode_strategy *strategy = NULL;
-    if (!recipe->strategy) return LODE_OK;
-    const lode_strategy_setup s = {
-        .net = r->net, .n_epochs = recipe->supernet.epochs, .options = recipe->strategy_options};
+    const lode_strategy_setup s = {.net = r->net,
+                                   .n_epochs = recipe->supernet.epochs,
+                                   .options = recipe->strategy_options,
+                                   .part = part};
     LODE_TRY(lode_strategy_create(recipe->strategy, &s, &strategy));
     const lode_train_setup setup = {.phase = "supernet",
                                     .net = r->net,
@@ -155,7 +186,14 @@ lode_status run_check_memory(run *r) {
     return status;
 }
 
-static lode_status run_make_strategy(run *r) {
+lode_status run_check_memory(run *r) {
+    if (!r->recipe->strategy) return LODE_OK;
+    if (!r->recipe->search.seek_each) return run_check_part(r, LODE_SEARCH_BOTH);
+    LODE_TRY(run_check_part(r, LODE_SEARCH_WEIGHTS));
+    return run_check_part(r, LODE_SEARCH_ARCH);
+}
+
+lode_status run_find_in_loss(run *r) {
     const lode_string_list *names = &r->recipe->cost.in_loss;
     if (names->n > RUN_MAX_COSTS)
         return LODE_FAIL(LODE_ERR_CONFIG, "cost.in_loss: at most %d costs", RUN_MAX_COSTS);
@@ -163,12 +201,26 @@ static lode_status run_make_strategy(run *r) {
         r->in_loss[i] = run_find_cost(r, names->v[i]);
         if (!r->in_loss[i]) return lode_error_context("cost.in_loss");
     }
+    return LODE_OK;
+}
+
+static lode_status run_make_strategy(run *r) {
+    const lode_recipe *recipe = r->recipe;
+    LODE_TRY(run_find_in_loss(r));
     lode_strategy_setup setup = {.net = r->net,
                                  .cost = r->in_loss,
-                                 .n_costs = names->n,
-                                 .n_epochs = r->recipe->supernet.epochs,
-                                 .options = r->recipe->strategy_options};
-    return lode_strategy_create(r->recipe->strategy, &setup, &r->strategy);
+                                 .n_costs = recipe->cost.in_loss.n,
+                                 .n_epochs = recipe->supernet.epochs,
+                                 .options = recipe->strategy_options};
+    if (recipe->search.seek_each)
+        setup.part = LODE_SEARCH_WEIGHTS;
+    else if (lode_recipe_seeks(recipe)) { /* the recipe has one target then */
+        const lode_target *target = &r->target[0].target;
+        r->seek = (lode_limit){run_find_cost(r, target->name), target->limit, 0};
+        setup.seek = &r->seek;
+        setup.n_seeks = 1;
+    }
+    return lode_strategy_create(recipe->strategy, &setup, &r->strategy);
 }
 
 lode_status run_train_supernet(run *r) {
@@ -311,30 +363,16 @@ static lode_status run_make_evaluator(run_evaluation *e, lode_evaluator *out) {
 
 typedef struct run_repair_state {
     run *r;
-    lode_cost *cost; /* NULL: no limit */
+    const lode_strategy *strategy; /* NULL: all options are as good */
+    lode_cost *cost;
     double limit;
 } run_repair_state;
-
-/* By the recipe's rule; a single sample is drawn again while it breaks the limit. */
-static lode_status run_policy(void *self, lode_rng *rng, lode_arch *out) {
-    enum { TRIES = 1000 };
-    const run_repair_state *s = self;
-    lode_discretize rule = (lode_discretize)s->r->recipe->search.discretize;
-    for (int i = 0; i < TRIES; i++) {
-        double value = 0;
-        LODE_TRY(lode_strategy_discretize(s->r->strategy, rule, rng, out));
-        if (rule != LODE_DISCRETIZE_SAMPLE || !s->cost) break;
-        LODE_TRY(lode_cost_hard(s->cost, out, &value));
-        if (value <= s->limit) break;
-    }
-    return LODE_OK;
-}
 
 /* The rule's architecture breaks the limit: the most probable one that does not. */
 static lode_status run_repair_derived(void *self, lode_arch *arch) {
     const run_repair_state *s = self;
     const lode_limit limit = {.cost = s->cost, .most = s->limit};
-    return lode_strategy_best_under(s->r->strategy, &limit, 1, arch, NULL);
+    return lode_strategy_best_under(s->strategy, &limit, 1, arch, NULL);
 }
 
 /* Makes an architecture meet its limit: again and again the single change that saves most cost per
@@ -350,7 +388,7 @@ static lode_status run_repair(void *self, lode_arch *arch) {
             double p[LODE_MAX_OPTIONS];
             int n_options = lode_space_decision(s->r->space, d)->n_options;
             for (int k = 0; k < n_options; k++) p[k] = 1;
-            if (s->r->strategy) lode_strategy_probabilities(s->r->strategy, d, p);
+            if (s->strategy) lode_strategy_probabilities(s->strategy, d, p);
             for (int k = 0; k < n_options; k++) {
                 double trial_value = 0;
                 lode_arch trial = *arch;
@@ -377,18 +415,20 @@ static lode_status run_repair(void *self, lode_arch *arch) {
     return LODE_OK;
 }
 
-lode_status run_find(run *r, const run_target *target, const char *origin, lode_trial *best,
-                     int *n) {
+lode_status run_find(run *r, const run_target *target, const lode_strategy *strategy,
+                     const char *origin, lode_trial *best, int *n) {
     lode_status status = LODE_OK;
     const lode_recipe *recipe = r->recipe;
     run_evaluation evaluation = {.r = r};
     lode_evaluator evaluator;
-    run_repair_state repair = {.r = r};
+    run_repair_state repair = {.r = r, .strategy = strategy};
+    run_policy policy;
     void *searcher = NULL;
     lode_searcher_setup searcher_setup = {.space = r->space,
                                           .options = recipe->searcher_options,
-                                          .policy = r->strategy ? run_policy : NULL,
-                                          .policy_self = &repair};
+                                          .policy = strategy ? run_policy_draw : NULL,
+                                          .policy_self = &policy};
+    run_policy_init(r, &policy, strategy, target);
     LODE_GOTO(run_write_status(r, "running", "search"));
     LODE_GOTO(run_make_evaluator(&evaluation, &evaluator));
     LODE_GOTO(recipe->searcher->create(&searcher_setup, &searcher));
@@ -427,9 +467,12 @@ lode_status run_search_target(run *r, const run_target *target) {
     lode_status status = LODE_OK;
     const lode_recipe *recipe = r->recipe;
     int n = 0;
+    run_sought sought = {0};
     lode_trial *best = LODE_NEW_ARRAY(lode_trial, recipe->search.keep);
     LODE_GOTO(best ? LODE_OK : LODE_ERR_NO_MEMORY);
-    LODE_GOTO(run_find(r, target, target ? target->name : "all", best, &n));
+    LODE_GOTO(run_seek(r, target, target ? target->name : "all", &sought));
+    r->found_by = sought.strategy;
+    LODE_GOTO(run_find(r, target, sought.strategy, target ? target->name : "all", best, &n));
     for (int i = 0; i < n; i++) {
         char name[64];
         const char *role = recipe->strategy ? "found" : recipe->searcher->name;
@@ -441,6 +484,8 @@ lode_status run_search_target(run *r, const run_target *target) {
         LODE_GOTO(run_finalist(r, name, role, target ? target->text : "", &best[i].arch));
     }
 done:
+    r->found_by = NULL;
+    run_sought_deinit(&sought);
     lode_free(best);
     return status;
 }

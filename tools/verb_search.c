@@ -89,7 +89,10 @@ const cli_verb cli_verb_search = {
         "judges architectures under each hard target, then extracts, trains, tests and measures "
         "the "
         "best. Writes recipe.yaml, run.json, metrics.jsonl, study.db, checkpoint/, pareto.csv and "
-        "subnets/ into the run directory. Stopped or killed, it goes on with --resume.",
+        "subnets/ into the run directory. Stopped or killed, it goes on with --resume. Exit code "
+        "4: no "
+        "architecture of the space meets a target; known before anything is measured or trained, "
+        "unless the target's cost is yet to be measured.",
     .options = search_options,
     .n_options = (int)(sizeof search_options / sizeof *search_options),
     .tables = lode_recipe_tables,
