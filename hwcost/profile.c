@@ -181,6 +181,8 @@ lode_status lode_profile_space(lode_supernet *net, lode_dispatch *dispatch,
     LODE_GOTO(profile_benches_create(net, arch, n, info.form, dispatch, options->batch, &bench));
     LODE_GOTO(profile_measure_calls(bench, n, &timer, options, progress));
     LODE_GOTO(profile_fill_table(&timer, table));
+    profile_benches_destroy(bench, n); /* their weights, before others come */
+    bench = NULL;
     if (!fixed && options->networks > 0)
         LODE_GOTO(profile_fit(net, dispatch, options, progress, table));
     *out = table;

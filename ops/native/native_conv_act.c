@@ -29,7 +29,6 @@ typedef struct ca_job {
     int64_t n, c, h, w, o, oh, ow, cg, og, kh, kw, taps, groups;
     int64_t stride[2], pad[2], dilation[2];
     int64_t xh, xw;              /* sides of the image with its border */
-    bool copies;                 /* there is one, or x is not dense NHWC */
     int64_t panels, padded;      /* of a group's outputs; in floats */
     int64_t pixels;              /* of all images of y */
     int64_t rows, columns, span; /* blocks of pixels; blocks of `span` panels */
@@ -73,7 +72,6 @@ static ca_job ca_job_of(const lode_op_call *c) {
     }
     j.xh = j.h + 2 * j.pad[0];
     j.xw = j.w + 2 * j.pad[1];
-    j.copies = j.pad[0] > 0 || j.pad[1] > 0 || !lode_is_packed(c->x[0], LODE_CHANNELS_LAST);
     bool whole_rows = j.groups == 1 && j.dilation[1] == 1;
     int64_t panel = j.simd->gemm_panel();
     j.panels = (j.og + panel - 1) / panel;

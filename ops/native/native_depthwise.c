@@ -11,8 +11,9 @@
 #include "ops/native/simd.h"
 
 enum {
-    DW_PIECES = 16,       /* at least so many, if there is so much to cut */
-    DW_PIECE_PIXELS = 512 /* times blocks of channels: less is not worth a piece */
+    DW_PIECES = 16,        /* at least so many, if there is so much to cut */
+    DW_PIECE_PIXELS = 512, /* times blocks of channels: less is not worth a piece */
+    DW_BANDS_FROM = 8      /* pieces: so few are cut by rows as well */
 };
 
 typedef struct dw_job {
@@ -20,6 +21,7 @@ typedef struct dw_job {
     simd_dw d;
     int64_t n, blocks, images, span; /* a piece: `images` images, `span` blocks of channels */
     int64_t columns;                 /* pieces that share their images */
+    int64_t bands, height;           /* forward: of rows of y, where channels are few */
     size_t scratch_floats;           /* of a thread */
     conv_operands m;
     float *packed;  /* [blocks, taps, lanes] */
@@ -81,6 +83,14 @@ static dw_job dw_job_of(const conv_shape *s, int act) {
     const int64_t line = 16 / j.simd->lanes; /* blocks that share a cache line: one thread's */
     j.span = line > 1 ? (j.span + line - 1) / line * line : j.span;
     j.columns = (j.blocks + j.span - 1) / j.span;
+    j.height = s->oh;
+    if (rows * j.columns < DW_BANDS_FROM && s->oh * s->ow * j.span > DW_PIECE_PIXELS) {
+        int64_t bands = (DW_BANDS_FROM + rows * j.columns - 1) / (rows * j.columns);
+        int64_t most = s->oh * s->ow * j.span / DW_PIECE_PIXELS;
+        bands = bands < most ? bands : most;
+        j.height = (s->oh + bands - 1) / bands;
+    }
+    j.bands = (s->oh + j.height - 1) / j.height;
     j.simd->dw_plan(&j.d);
     j.scratch_floats = ((size_t)j.d.scratch_floats + 15) / 16 * 16;
     return j;
@@ -120,7 +130,9 @@ static void dw_pack_piece(void *ctx, int64_t piece, int64_t begin, int64_t end) 
 static void dw_piece(void *ctx, int64_t piece, int64_t begin, int64_t end) {
     const dw_job *j = ctx;
     const simd_dw *d = &j->d;
-    int64_t row = piece / j->columns, block = piece % j->columns * j->span;
+    int64_t band = j->forward ? piece % j->bands : 0, of = j->forward ? piece / j->bands : piece;
+    int64_t row = of / j->columns, block = of % j->columns * j->span;
+    int64_t top = band * j->height, bottom = top + j->height < d->oh ? top + j->height : d->oh;
     int64_t last_block = block + j->span < j->blocks ? block + j->span : j->blocks;
     int64_t last = (row + 1) * j->images < j->n ? (row + 1) * j->images : j->n;
     int64_t x_image = d->c * d->h * d->w, y_image = d->c * d->oh * d->ow;
@@ -131,7 +143,8 @@ static void dw_piece(void *ctx, int64_t piece, int64_t begin, int64_t end) {
     for (int64_t n = row * j->images; n < last; n++) {
         for (int64_t b = block; b < last_block; b++) {
             float *x = j->m.x ? j->m.x + n * x_image : NULL, *y = j->m.y + n * y_image;
-            if (j->forward) j->simd->dw_forward(d, b, x, j->packed, j->m.bias, y, scratch);
+            if (j->forward)
+                j->simd->dw_forward(d, b, top, bottom, x, j->packed, j->m.bias, y, scratch);
             if (j->m.dx)
                 j->simd->dw_backward_data(d, b, y, j->packed, j->m.dx + n * x_image, scratch);
             if (j->m.dw)
@@ -164,7 +177,7 @@ static void dw_run(dw_job *j, bool packed) {
     if (j->m.dw)
         memset(j->partial, 0, (size_t)(dw_rows(j) * dw_packed_floats(j)) * sizeof *j->partial);
     if (j->forward || j->m.dx || j->m.dw)
-        lode_parallel_for(dw_rows(j) * j->columns, 1, dw_piece, j);
+        lode_parallel_for(dw_rows(j) * j->columns * (j->forward ? j->bands : 1), 1, dw_piece, j);
     if (j->m.dw) lode_parallel_for(j->blocks, 1, dw_sum_piece, j);
 }
 

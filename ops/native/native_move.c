@@ -1,10 +1,15 @@
 /* Operators that move elements and compute nothing: concat, channel_shuffle, pad, copying reshapes,
    and the backward of views. Each is a few walks (walk.h) with strides of its own. */
+#include "core/parallel.h"
 #include "ops/native/native_internal.h"
+#include "ops/native/pack.h"
+#include "ops/native/simd.h"
 #include "ops/native/walk.h"
 #include "ops/ops.h"
 
 #include <string.h>
+
+enum { SHUFFLE_FLOATS = 1 << 13 }; /* of a piece */
 
 static void move(const lode_tensor *from, lode_tensor *to) {
     lode_walk w = lode_walk_to(to);
@@ -65,8 +70,28 @@ static lode_tensor split_channels(const lode_tensor *t, int64_t a) {
     return s;
 }
 
+typedef struct shuffle_job {
+    int64_t c, groups;
+    const float *x;
+    float *y;
+} shuffle_job;
+
+static void shuffle_piece(void *ctx, int64_t piece, int64_t begin, int64_t end) {
+    const shuffle_job *j = ctx;
+    (void)piece;
+    lode_simd_get()->shuffle(end - begin, j->c, j->groups, j->x + begin * j->c,
+                             j->y + begin * j->c);
+}
+
 /* to = shuffle(from): channel i C/g + j goes to j g + i. */
 static void shuffle(const lode_tensor *from, lode_tensor *to, int64_t groups) {
+    const int64_t c = to->shape.dim[1], n = lode_tensor_count(to);
+    if (to->shape.n_dims == 4 && n > 0 && lode_is_packed(from, LODE_CHANNELS_LAST) &&
+        lode_is_packed(to, LODE_CHANNELS_LAST)) {
+        shuffle_job j = {c, groups, from->data, to->data};
+        lode_parallel_for(n / c, 1 + SHUFFLE_FLOATS / c, shuffle_piece, &j);
+        return;
+    }
     const lode_tensor in = split_channels(from, groups);
     lode_tensor out = split_channels(to, to->shape.dim[1] / groups);
     const int64_t dim = out.shape.dim[1], stride = out.stride[1];

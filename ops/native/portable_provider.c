@@ -2,6 +2,7 @@
    preference. It runs where oneDNN was not built in, and where results must be the same bits at any
    number of threads, which oneDNN does not promise. */
 #include "ops/native/gemm.h"
+#include "ops/native/native_internal.h"
 #include "ops/native/portable_internal.h"
 #include "ops/native/simd.h"
 #include "ops/ops.h"
@@ -34,6 +35,8 @@ static const lode_kernel portable_kernels[] = {
      portable_matmul_workspace, NULL, NULL},
     {&lode_op_conv2d, portable_conv2d_supports, portable_conv2d_forward, portable_conv2d_backward,
      portable_conv2d_workspace, NULL, NULL},
+    {&lode_op_conv_act, native_conv_act_supports, native_conv_act_forward, NULL,
+     native_conv_act_workspace, native_conv_act_prepare, native_conv_act_release},
     {&lode_op_linear, lode_linear_fits, portable_linear_forward, portable_linear_backward,
      portable_linear_workspace, NULL, NULL},
     {&lode_op_matmul, lode_matmul_fits, portable_matmul_forward, portable_matmul_backward,

@@ -168,8 +168,9 @@ typedef struct lode_simd {
     void (*dw_plan)(simd_dw *d);
     void (*dw_pack)(const simd_dw *d, int64_t block, const float *w, float *packed);
     void (*dw_begin)(const simd_dw *d, float *scratch);
-    void (*dw_forward)(const simd_dw *d, int64_t block, const float *x, const float *packed,
-                       const float *bias, float *y, float *scratch);
+    /* Rows first..last-1 of y. */
+    void (*dw_forward)(const simd_dw *d, int64_t block, int64_t first, int64_t last, const float *x,
+                       const float *packed, const float *bias, float *y, float *scratch);
     void (*dw_backward_data)(const simd_dw *d, int64_t block, const float *dy, const float *packed,
                              float *dx, float *scratch);
     /* partial [kh*kw][lanes] += this image's. */
@@ -192,6 +193,8 @@ typedef struct lode_simd {
     void (*gemm)(int64_t m, int64_t n, int64_t k, const float *a, int64_t rs, int64_t cs,
                  const float *packed, int64_t k_total, float *c, int64_t ldc, bool add);
 
+    /* Rows of c floats: y[j groups + i] = x[i c/groups + j]. */
+    void (*shuffle)(int64_t rows, int64_t c, int64_t groups, const float *x, float *y);
     /* y = act(conv + bias) + r of m pixels and panels first..last-1; x[i]: the first run of pixel
        i; y and r (may be NULL): pixel 0, output 0. */
     void (*conv)(const simd_conv *c, int64_t m, const float *const *x, int64_t first, int64_t last,

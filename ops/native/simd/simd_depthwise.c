@@ -148,8 +148,9 @@ static void dw_smooth(int act, int64_t n, int64_t lanes, float *y, int64_t step)
     }
 }
 
-void simd_run_dw_forward(const simd_dw *d, int64_t block, const float *x, const float *packed,
-                         const float *bias, float *y, float *scratch) {
+void simd_run_dw_forward(const simd_dw *d, int64_t block, int64_t first, int64_t last,
+                         const float *x, const float *packed, const float *bias, float *y,
+                         float *scratch) {
     int64_t lanes = dw_lanes(d, block), mask = d->x_ring - 1, filled = 0;
     const float *w = packed + block * d->kh * d->kw * V;
     lode_v start = bias ? lode_v_load_first(bias + block * V, lanes) : lode_v_zero();
@@ -158,7 +159,7 @@ void simd_run_dw_forward(const simd_dw *d, int64_t block, const float *x, const 
     t.high = lode_v_set(d->high);
     x += block * V;
     y += block * V;
-    for (int64_t i = 0; i < d->oh; i++) {
+    for (int64_t i = first; i < last; i++) {
         int64_t top = i * d->stride[0] - d->pad[0], bottom = top + (d->kh - 1) * d->dilation[0];
         filled = dw_max(filled, top);
         for (; filled <= bottom && filled < d->h; filled++)

@@ -106,7 +106,7 @@ LODE_INLINE void dw_row_of(int k, int unit, const dw_rows *t, int64_t n, lode_v 
 }
 
 static inline void dw_row(const dw_rows *t, int64_t n, lode_v start, int64_t lanes, float *out,
-                   int64_t step) {
+                          int64_t step) {
     switch (t->taps->unit * t->taps->n) {
     case 3:
         dw_row_of(3, 1, t, n, start, lanes, out, step);

@@ -40,6 +40,7 @@
 #define simd_run_gemm_panel          LODE_ISA_NAME(simd_run_gemm_panel)
 #define simd_run_gemm_pack           LODE_ISA_NAME(simd_run_gemm_pack)
 #define simd_run_gemm                LODE_ISA_NAME(simd_run_gemm)
+#define simd_run_shuffle             LODE_ISA_NAME(simd_run_shuffle)
 #define simd_run_conv                LODE_ISA_NAME(simd_run_conv)
 #define simd_run_pool_max            LODE_ISA_NAME(simd_run_pool_max)
 #define simd_run_pool_sum            LODE_ISA_NAME(simd_run_pool_sum)
@@ -61,8 +62,9 @@ double simd_run_sum_squares(int64_t n, const float *x);
 void simd_run_dw_pack(const simd_dw *d, int64_t block, const float *w, float *packed);
 void simd_run_dw_plan(simd_dw *d);
 void simd_run_dw_begin(const simd_dw *d, float *scratch);
-void simd_run_dw_forward(const simd_dw *d, int64_t block, const float *x, const float *packed,
-                         const float *bias, float *y, float *scratch);
+void simd_run_dw_forward(const simd_dw *d, int64_t block, int64_t first, int64_t last,
+                         const float *x, const float *packed, const float *bias, float *y,
+                         float *scratch);
 void simd_run_dw_backward_data(const simd_dw *d, int64_t block, const float *dy,
                                const float *packed, float *dx, float *scratch);
 void simd_run_dw_backward_weights(const simd_dw *d, int64_t block, const float *x, const float *dy,
@@ -74,6 +76,9 @@ void simd_run_gemm_pack(int64_t k, int64_t n, const float *b, int64_t rs, int64_
                         int64_t k_first, int64_t k_total);
 void simd_run_gemm(int64_t m, int64_t n, int64_t k, const float *a, int64_t rs, int64_t cs,
                    const float *packed, int64_t k_total, float *c, int64_t ldc, bool add);
+
+/* simd_shuffle.c */
+void simd_run_shuffle(int64_t rows, int64_t c, int64_t groups, const float *x, float *y);
 
 /* simd_conv.c */
 void simd_run_conv(const simd_conv *c, int64_t m, const float *const *x, int64_t first,

@@ -25,6 +25,7 @@ const lode_simd LODE_ISA_NAME(lode_simd) = {
     .gemm_pack = simd_run_gemm_pack,
     .gemm = simd_run_gemm,
     .conv = simd_run_conv,
+    .shuffle = simd_run_shuffle,
     .pool_max = simd_run_pool_max,
     .pool_sum = simd_run_pool_sum,
     .pool_spread = simd_run_pool_spread,
