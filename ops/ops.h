@@ -132,6 +132,14 @@ typedef struct lode_weighted_sum_params {
     int32_t k, reserved;
 } lode_weighted_sum_params;
 LODE_API lode_var *lode_weighted_sum(lode_tape *t, lode_var *const *o, int k, lode_var *w);
+/* The mixture of widths: m[c] = sum of g[i] over the widths with c < width[i]; g [K] or [N,K], m
+   [channels] or [N,channels]. A width of 0 has no part in it. Wan et al. 2020 (FBNetV2), eq. 4. */
+#define LODE_MAX_WIDTHS 24
+typedef struct lode_prefix_mask_params {
+    int32_t width[LODE_MAX_WIDTHS], n, channels;
+} lode_prefix_mask_params;
+LODE_API lode_var *lode_prefix_mask(lode_tape *t, lode_var *g, const int64_t *width, int n,
+                                    int64_t channels);
 LODE_API lode_var *lode_identity(lode_tape *t, lode_var *x);
 /* Zeros of x's shape with H and W divided by stride (rounded up) for 4 dims; gradient 0. */
 typedef struct lode_zero_params {
@@ -153,6 +161,14 @@ typedef struct lode_upsample_params {
     int32_t height, width, align_corners, reserved;
 } lode_upsample_params;
 LODE_API lode_var *lode_bilinear_upsample(lode_tape *t, lode_var *x, lode_upsample_params p);
+
+/* Pixels on a regular grid, y[i,j] = x[floor(i H / height), floor(j W / width)]; and back to these
+   places of a larger map, zeros elsewhere. Each is the other's gradient. Wan et al. 2020. */
+typedef struct lode_grid_params {
+    int32_t height, width;
+} lode_grid_params;
+LODE_API lode_var *lode_grid_subsample(lode_tape *t, lode_var *x, int64_t height, int64_t width);
+LODE_API lode_var *lode_grid_scatter(lode_tape *t, lode_var *x, int64_t height, int64_t width);
 
 /* ---- shape ---- */
 typedef struct lode_concat_params {
@@ -240,6 +256,10 @@ LODE_API lode_var *lode_gumbel_noise(lode_tape *t, lode_var *x, const lode_shape
 /* ---- other ---- */
 /* table [V,D], index s32/s64 [...]: y [..., D]. */
 LODE_API lode_var *lode_embedding(lode_tape *t, lode_var *table, lode_var *index);
+/* 1 where x >= 0, 0 elsewhere; no gradient. */
+LODE_API lode_var *lode_step_at_zero(lode_tape *t, lode_var *x);
+/* sqrt(sum of x^2) over all elements, a scalar; gradient x / norm, 0 at x = 0. */
+LODE_API lode_var *lode_l2_norm(lode_tape *t, lode_var *x);
 /* One at the largest of the last dim (first of equals), zeros elsewhere; no gradient. */
 LODE_API lode_var *lode_argmax_onehot(lode_tape *t, lode_var *x);
 #endif

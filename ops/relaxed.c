@@ -12,6 +12,10 @@ lode_var *lode_straight_through(lode_tape *t, lode_var *hard, lode_var *soft) {
     return lode_add(t, lode_detach(t, hard), nothing);
 }
 
+lode_var *lode_indicator(lode_tape *t, lode_var *x) {
+    return lode_straight_through(t, lode_step_at_zero(t, x), lode_sigmoid(t, x));
+}
+
 static lode_status relaxed_check(const lode_var *logits, double tau, int64_t n_samples) {
     const lode_shape *s = &logits->value->shape;
     char text[128];

@@ -21,4 +21,8 @@ LODE_API lode_var *lode_gumbel_softmax(lode_tape *t, lode_var *logits, double ta
 
 /* Forward `hard` to the bit, backward as if it were `soft`; shapes equal. No gradient to `hard`. */
 LODE_API lode_var *lode_straight_through(lode_tape *t, lode_var *hard, lode_var *soft);
+
+/* 1 where x >= 0, else 0, to the bit; backward as the sigmoid: sigma(x) (1 - sigma(x)). The
+   indicator of a superkernel (Single-Path NAS, Stamoulis et al. 2019). */
+LODE_API lode_var *lode_indicator(lode_tape *t, lode_var *x);
 #endif

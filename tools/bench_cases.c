@@ -152,6 +152,8 @@ static void cases_record_windows(lode_tape *t) {
     lode_avg_pool(t, cases_image(t, 64, 16, 32), lode_pool_square(2, 2, 0));
     lode_global_avg_pool(t, cases_image(t, 64, 512, 8));
     lode_bilinear_upsample(t, cases_image(t, 16, 64, 28), (lode_upsample_params){56, 56, 0, 0});
+    lode_grid_subsample(t, cases_image(t, 64, 96, 32), 24, 24);
+    lode_grid_scatter(t, cases_image(t, 64, 96, 24), 32, 32);
 }
 
 static void cases_record_shapes(lode_tape *t) {
@@ -193,6 +195,9 @@ static void cases_record_losses(lode_tape *t) {
     lode_kl_div(t, cases_matrix(t, 128, 1000), cases_matrix(t, 128, 1000), 4);
     lode_mse(t, cases_matrix(t, 128, 1000), cases_matrix(t, 128, 1000));
     lode_argmax_onehot(t, cases_matrix(t, 64, 9));
+    lode_prefix_mask(t, cases_vector(t, 3), (int64_t[]){16, 24, 32}, 3, 32);
+    lode_step_at_zero(t, cases_vector(t, 9));
+    lode_l2_norm(t, cases_matrix(t, 576, 25)); /* a superkernel of 5x5 */
 }
 
 static void cases_record_chance(lode_tape *t) {

@@ -93,6 +93,15 @@ lode_status native_reshape_forward(const lode_op_call *c);
 lode_status native_reshape_backward(const lode_op_call *c, const lode_tensor *dy,
                                     lode_tensor *const *dx);
 
+/* native_grid.c */
+bool native_grid_supports(const lode_op_call *c);
+lode_status native_grid_subsample_forward(const lode_op_call *c);
+lode_status native_grid_subsample_backward(const lode_op_call *c, const lode_tensor *dy,
+                                           lode_tensor *const *dx);
+lode_status native_grid_scatter_forward(const lode_op_call *c);
+lode_status native_grid_scatter_backward(const lode_op_call *c, const lode_tensor *dy,
+                                         lode_tensor *const *dx);
+
 /* native_mixture.c */
 bool native_mixture_supports(const lode_op_call *c);
 lode_status native_mixture_forward(const lode_op_call *c);

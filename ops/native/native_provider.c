@@ -45,6 +45,8 @@ static const lode_kernel native_kernels[] = {
     KERNEL(dropout,         lode_native_f32,                 dropout,         native_dropout_workspace),
     KERNEL(concat,          lode_native_f32,                 concat,          NULL),
     KERNEL(pad,             lode_native_f32,                 pad,             NULL),
+    KERNEL(grid_subsample,  native_grid_supports,            grid_subsample,  NULL),
+    KERNEL(grid_scatter,    native_grid_supports,            grid_scatter,    NULL),
     KERNEL(identity,        lode_native_f32,                 identity,        NULL),
     KERNEL(slice,           lode_native_f32,                 slice,           NULL),
     KERNEL(transpose,       lode_native_f32,                 transpose,       NULL),

@@ -323,6 +323,33 @@ def inference():
              dilation=(2, 2), groups=2)
 
 
+def sizes():
+    def mask(widths, channels):
+        return torch.tensor([[float(c < w) for c in range(channels)] for w in widths])
+
+    for widths, channels, shape in (((2, 4), 4, (2,)), ((1, 3, 0), 5, (2, 3))):
+        case("prefix_mask", lambda g: g @ mask(widths, channels).to(g.dtype), [rand(*shape)],
+             {"width": widths, "n": len(widths), "channels": channels})
+    case("step", lambda x: (x.detach() >= 0).to(x.dtype), [rand(2, 5, away=(0,))])
+    case("l2_norm", lambda x: torch.linalg.vector_norm(x), [rand(3, 4)])
+    case("l2_norm", lambda x: torch.linalg.vector_norm(x), [rand(2, 3, 2, 2)])
+
+    def places(large, small):
+        return torch.arange(small) * large // small
+
+    def scatter(x, height, width):
+        y = torch.zeros(*x.shape[:2], height, width, dtype=x.dtype)
+        rows, columns = places(height, x.shape[2]), places(width, x.shape[3])
+        y[:, :, rows[:, None], columns[None]] = x
+        return y
+
+    for H, W, h, w in ((4, 4, 2, 2), (8, 6, 6, 5)):
+        case("grid_subsample", lambda x: x[:, :, places(H, h)][:, :, :, places(W, w)],
+             [rand(2, 3, H, W)], {"height": h, "width": w})
+        case("grid_scatter", lambda x: scatter(x, H, W), [rand(2, 3, h, w)],
+             {"height": H, "width": W})
+
+
 def save(path):
     entries, blob = {}, b""
     for name in sorted(tensors):
@@ -347,6 +374,6 @@ def save(path):
 if __name__ == "__main__":
     torch.manual_seed(0)
     for group in (activations, arithmetic, convolutions, norms, pools, shapes, losses, chance,
-                  blocks, inference):
+                  blocks, inference, sizes):
         group()
     save(sys.argv[1])

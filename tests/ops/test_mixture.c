@@ -64,6 +64,31 @@ static void test_as_many_as_possible(void **state) {
     lode_tape_destroy(t);
 }
 
+/* Two widths, 2 and 4 channels, weighted 0.25 and 0.75 (FBNetV2): the first two channels are in
+   both. With ones that come back each weight gets as many as it has channels. */
+static void test_prefix_mask(void **state) {
+    (void)state;
+    lode_tape *t = hand_tape(LODE_TRAIN);
+    lode_var *g = hand_leaf(t, LODE_SHAPE1(2), (double[]){0.25, 0.75});
+    lode_var *m = lode_prefix_mask(t, g, (int64_t[]){2, 4}, 2, 4);
+    hand_check(m->value, LODE_SHAPE1(4), 1, 1, 0.75, 0.75);
+    hand_backward(t, m, (double[]){1, 1, 1, 1});
+    hand_check(g->grad, LODE_SHAPE1(2), 2, 4);
+    g = hand_leaf(t, LODE_SHAPE2(2, 2), (double[]){0.25, 0.75, 1, 0});
+    m = lode_prefix_mask(t, g, (int64_t[]){1, 3}, 2, 3);
+    hand_check(m->value, LODE_SHAPE2(2, 3), 1, 0.75, 0.75, 1, 0, 0);
+    hand_backward(t, m, (double[]){1, 2, 3, 4, 5, 6});
+    hand_check(g->grad, LODE_SHAPE2(2, 2), 1, 6, 4, 15);
+    hand_fails(t, lode_prefix_mask(t, g, (int64_t[]){1, 4}, 2, 3), LODE_ERR_INVALID,
+               "width 4 of 3 channels");
+    g = hand_leaf(t, LODE_SHAPE1(2), ones);
+    hand_fails(t, lode_prefix_mask(t, g, (int64_t[]){1, 2, 3}, 3, 3), LODE_ERR_SHAPE,
+               "g is [2], but for 3 widths [K] or [N,K] is wanted");
+    g = hand_leaf(t, LODE_SHAPE1(2), ones);
+    hand_fails(t, lode_prefix_mask(t, g, NULL, 25, 3), LODE_ERR_INVALID, "not 25");
+    lode_tape_destroy(t);
+}
+
 static void test_messages(void **state) {
     (void)state;
     lode_tape *t = hand_tape(LODE_TRAIN);
@@ -85,6 +110,7 @@ int main(void) {
         cmocka_unit_test(test_a_weight_for_each_sample),
         cmocka_unit_test(test_absent_options_are_zero),
         cmocka_unit_test(test_as_many_as_possible),
+        cmocka_unit_test(test_prefix_mask),
         cmocka_unit_test(test_messages),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -211,6 +211,26 @@ static void test_refuses(void **state) {
     lode_tape_destroy(t);
 }
 
+/* Hard forward, the sigmoid's slope backward; the norm it stands on. */
+static void test_indicator(void **state) {
+    (void)state;
+    lode_tape *t = hand_tape(LODE_TRAIN);
+    lode_var *x = hand_leaf(t, LODE_SHAPE1(4), (double[]){-1, 0, 2, 1e3});
+    lode_var *y = lode_indicator(t, x);
+    hand_check(y->value, LODE_SHAPE1(4), 0, 1, 1, 1);
+    hand_backward(t, y, (double[]){1, 4, 1, 1});
+    hand_check(x->grad, LODE_SHAPE1(4), 0.19661193324148185, 1, 0.1049935854035065, 0);
+    lode_var *w = hand_leaf(t, LODE_SHAPE2(1, 2), (double[]){3, -4});
+    lode_var *n = lode_l2_norm(t, w);
+    hand_check(n->value, LODE_SCALAR, 5);
+    hand_backward(t, n, (double[]){10});
+    hand_check(w->grad, LODE_SHAPE2(1, 2), 6, -8);
+    w = hand_leaf(t, LODE_SHAPE1(2), (double[]){0, 0});
+    hand_backward(t, lode_l2_norm(t, w), (double[]){1});
+    hand_check(w->grad, LODE_SHAPE1(2), 0, 0);
+    lode_tape_destroy(t);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_three_options_on_paper),
@@ -220,6 +240,7 @@ int main(void) {
         cmocka_unit_test(test_shift_changes_nothing),
         cmocka_unit_test(test_only_the_chosen_learns),
         cmocka_unit_test(test_straight_through),
+        cmocka_unit_test(test_indicator),
         cmocka_unit_test(test_refuses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
