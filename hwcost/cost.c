@@ -130,26 +130,30 @@ done:
     return status;
 }
 
-static lode_status cost_price_all(lode_cost *c) {
-    for (;;) {
-        int assigned[LODE_MAX_DECISIONS];
-        for (int d = 0; d < LODE_MAX_DECISIONS; d++) assigned[d] = -1;
-        bool any = false;
-        for (int i = 0; i < c->n_terms; i++)
-            for (int combo = 0; combo < c->term[i].n_combos; combo++)
-                if (!c->term[i].known[combo] && cost_assign(c, &c->term[i], combo, assigned)) {
-                    any = true;
-                    break;
-                }
-        if (!any) return LODE_OK;
-        lode_arch arch = {.n = c->n_decisions};
-        for (int d = 0; d < c->n_decisions; d++)
-            arch.option[d] = (uint8_t)(assigned[d] < 0 ? 0 : assigned[d]);
-        LODE_TRY(cost_price_arch(c, &arch));
-    }
+/* An architecture that shows as many combinations without a price as agree; false: all have one. */
+static bool cost_next_arch(const lode_cost *c, lode_arch *arch) {
+    int assigned[LODE_MAX_DECISIONS];
+    for (int d = 0; d < LODE_MAX_DECISIONS; d++) assigned[d] = -1;
+    bool any = false;
+    for (int i = 0; i < c->n_terms; i++)
+        for (int combo = 0; combo < c->term[i].n_combos; combo++)
+            if (!c->term[i].known[combo] && cost_assign(c, &c->term[i], combo, assigned)) {
+                any = true;
+                break;
+            }
+    *arch = (lode_arch){.n = c->n_decisions};
+    for (int d = 0; d < c->n_decisions; d++)
+        arch->option[d] = (uint8_t)(assigned[d] < 0 ? 0 : assigned[d]);
+    return any;
 }
 
-static lode_status cost_make_terms(lode_cost *c) {
+static lode_status cost_price_all(lode_cost *c) {
+    lode_arch arch;
+    while (cost_next_arch(c, &arch)) LODE_TRY(cost_price_arch(c, &arch));
+    return LODE_OK;
+}
+
+static lode_status cost_list_terms(lode_cost *c) {
     c->n_terms = lode_supernet_n_blocks(c->net);
     c->term = LODE_NEW_ARRAY(cost_term, c->n_terms + 1);
     if (!c->term) return LODE_ERR_NO_MEMORY;
@@ -167,10 +171,18 @@ static lode_status cost_make_terms(lode_cost *c) {
         term->known = LODE_NEW_ARRAY(bool, term->n_combos);
         if (!term->price || !term->known) return LODE_ERR_NO_MEMORY;
     }
-    return cost_price_all(c);
+    return LODE_OK;
 }
 
 /* ---- life ---- */
+
+static void cost_list_decisions(lode_cost *c) {
+    bool fixed = lode_supernet_is_fixed(c->net, NULL);
+    const lode_space *space = lode_supernet_space(c->net);
+    c->n_decisions = fixed ? 0 : lode_space_n_decisions(space);
+    for (int d = 0; d < c->n_decisions; d++)
+        c->n_options[d] = lode_space_decision(space, d)->n_options;
+}
 
 static lode_status cost_create(const lode_cost_model *model, void *self, bool owns_self,
                                const char *name, lode_supernet *net, int64_t batch,
@@ -189,13 +201,10 @@ static lode_status cost_create(const lode_cost_model *model, void *self, bool ow
     c->batch = batch > 0 ? batch : 1;
     c->constant = model->constant ? model->constant(self) : 0;
     snprintf(c->name, sizeof c->name, "%s", name);
-    lode_space *space = lode_supernet_space(net);
-    bool fixed = lode_supernet_is_fixed(net, NULL);
-    c->n_decisions = fixed ? 0 : lode_space_n_decisions(space);
-    for (int d = 0; d < c->n_decisions; d++)
-        c->n_options[d] = lode_space_decision(space, d)->n_options;
+    cost_list_decisions(c);
     LODE_GOTO(lode_tape_create(LODE_TRACE, NULL, &c->trace));
-    if (model->op_cost) LODE_GOTO(cost_make_terms(c));
+    if (model->op_cost) LODE_GOTO(cost_list_terms(c));
+    if (model->op_cost) LODE_GOTO(cost_price_all(c));
     *out = c;
     c = NULL;
 done:
@@ -271,6 +280,37 @@ void lode_cost_close(lode_cost *c) {
 const char *lode_cost_name(const lode_cost *c) { return c->name; }
 const char *lode_cost_unit(const lode_cost *c) { return c->model->unit(c->self); }
 bool lode_cost_has_gradient(const lode_cost *c) { return c->model->op_cost != NULL; }
+
+/* ---- covering a space ---- */
+
+static void cost_mark_known(lode_cost *c, const lode_arch *arch) {
+    for (int i = 0; i < c->n_terms; i++) c->term[i].known[cost_combo_of(&c->term[i], arch)] = true;
+}
+
+lode_status cost_cover(lode_supernet *net, lode_arch **out, int64_t *n_out) {
+    lode_status status = LODE_OK;
+    lode_arch arch, *list = NULL;
+    int64_t n = 0, capacity = 0;
+    lode_cost *c = LODE_NEW(lode_cost);
+    *out = NULL;
+    *n_out = 0;
+    if (!c) return LODE_ERR_NO_MEMORY;
+    c->net = net;
+    cost_list_decisions(c);
+    LODE_GOTO(cost_list_terms(c));
+    while (cost_next_arch(c, &arch)) {
+        LODE_GOTO(lode_grow((void **)&list, &capacity, n + 1, sizeof *list));
+        list[n++] = arch;
+        cost_mark_known(c, &arch);
+    }
+    *out = list;
+    *n_out = n;
+    list = NULL;
+done:
+    lode_free(list);
+    lode_cost_close(c);
+    return status;
+}
 
 /* ---- answers ---- */
 

@@ -30,4 +30,7 @@ struct lode_cost {
 
 /* The classes of combination `combo`, [n_reads]. */
 void cost_combo_classes(const cost_term *term, int combo, int *classes);
+/* Architectures in which every block meets every combination of what it reads; lode_free. The
+   space's constraints are not asked. */
+lode_status cost_cover(lode_supernet *net, lode_arch **out, int64_t *n_out);
 #endif

@@ -2,6 +2,7 @@
 #include "core/memory.h"
 #include "core/parallel.h"
 #include "core/platform.h"
+#include "hwcost/cost_internal.h"
 #include "hwcost/profile_internal.h"
 
 #include <stddef.h>
@@ -69,6 +70,57 @@ static lode_status profile_cover(const lode_space *space, uint64_t seed, int squ
     *out = arch;
     *n_out = n;
     return LODE_OK;
+}
+
+/* Hashes of calls that were met. */
+typedef struct profile_met {
+    uint64_t *hash;
+    int64_t n, capacity;
+} profile_met;
+
+/* Traces an architecture; *news: it has calls that were not met before. */
+static lode_status profile_meet(lode_supernet *net, const lode_arch *arch, lode_form form,
+                                int64_t batch, lode_tape *trace, profile_met *met, bool *news) {
+    LODE_TRY(form == LODE_FORM_FOLDED ? lode_supernet_trace_folded(net, arch, batch, trace)
+                                      : lode_supernet_trace(net, arch, batch, false, trace));
+    *news = false;
+    for (int i = 0; i < lode_trace_n(trace); i++) {
+        const uint64_t hash = lode_call_hash(&lode_trace_get(trace, i)->call);
+        int64_t k = 0;
+        while (k < met->n && met->hash[k] != hash) k++;
+        if (k < met->n) continue;
+        LODE_TRY(lode_grow((void **)&met->hash, &met->capacity, met->n + 1, sizeof *met->hash));
+        met->hash[met->n++] = hash;
+        *news = true;
+    }
+    return LODE_OK;
+}
+
+/* Where blocks read several decisions, some calls come with a combination of options only: adds
+   architectures that have them to the n there are. */
+static lode_status profile_cover_rest(lode_supernet *net, lode_form form, int64_t batch,
+                                      lode_arch **arch, int64_t *n) {
+    lode_status status = LODE_OK;
+    lode_tape *trace = NULL;
+    profile_met met = {0};
+    lode_arch *more = NULL;
+    int64_t n_more = 0, capacity = *n;
+    bool news;
+    LODE_GOTO(cost_cover(net, &more, &n_more));
+    LODE_GOTO(lode_tape_create(LODE_TRACE, NULL, &trace));
+    for (int64_t i = 0; i < *n; i++)
+        LODE_GOTO(profile_meet(net, &(*arch)[i], form, batch, trace, &met, &news));
+    for (int64_t i = 0; i < n_more; i++) {
+        LODE_GOTO(profile_meet(net, &more[i], form, batch, trace, &met, &news));
+        if (!news) continue;
+        LODE_GOTO(lode_grow((void **)arch, &capacity, *n + 1, sizeof **arch));
+        (*arch)[(*n)++] = more[i];
+    }
+done:
+    lode_tape_destroy(trace);
+    lode_free(met.hash);
+    lode_free(more);
+    return status;
 }
 
 static lode_status profile_measure_calls(profile_bench *bench, int64_t n, profile_timer *timer,
@@ -178,6 +230,8 @@ lode_status lode_profile_space(lode_supernet *net, lode_dispatch *dispatch,
     lode_timestamp(info.created);
     LODE_GOTO(lode_table_create(&info, &table));
     if (!fixed) LODE_GOTO(profile_cover(space, options->seed, 2, &arch, &n));
+    if (!fixed && lode_space_has_sizes(space))
+        LODE_GOTO(profile_cover_rest(net, info.form, options->batch, &arch, &n));
     LODE_GOTO(profile_benches_create(net, arch, n, info.form, dispatch, options->batch, &bench));
     LODE_GOTO(profile_measure_calls(bench, n, &timer, options, progress));
     LODE_GOTO(profile_fill_table(&timer, table));

@@ -16,7 +16,9 @@ bool lode_arch_equal(const lode_arch *a, const lode_arch *b) {
 static bool arch_same_layers(const space_layer *a, const space_layer *b) {
     bool same = a->kind == SPACE_CHOICE && b->kind == SPACE_CHOICE &&
                 a->n_options == b->n_options && a->site.in == b->site.in &&
-                a->site.out == b->site.out && a->site.stride == b->site.stride;
+                a->site.out == b->site.out && a->site.stride == b->site.stride &&
+                space_size_same(&a->in_width, &b->in_width) &&
+                space_size_same(&a->out_width, &b->out_width);
     for (int k = 0; same && k < a->n_options; k++)
         same = space_op_equal(&a->option[k], &b->option[k]);
     return same;
@@ -25,6 +27,7 @@ static bool arch_same_layers(const space_layer *a, const space_layer *b) {
 /* Identity layers commute with their neighbours: within a run of equal layers they go last. */
 static lode_arch arch_skips_last(const lode_space *s, const lode_arch *a) {
     lode_arch c = *a;
+    space_clear_unread(s, &c);
     for (int64_t i = 0, end; i < s->n_layers; i = end) {
         const space_layer *first = &s->layer[i];
         end = i + 1;
@@ -62,6 +65,7 @@ lode_arch lode_arch_canonical(const lode_space *s, const lode_arch *a) {
     if (s->canonical_of != NULL) return arch_listed(s, a);
     lode_arch same = {.n = a->n};
     memcpy(same.option, a->option, (size_t)a->n);
+    space_clear_unread(s, &same);
     return same;
 }
 

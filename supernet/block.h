@@ -16,7 +16,14 @@
    map (rounded up). */
 typedef struct lode_site {
     int64_t in, out, stride;
+    bool elastic; /* in or out is a decision: the block works with the first of the channels */
+    bool changes; /* the channels that go out are not those that come in, even if as many */
 } lode_site;
+/* The shape stays, so that x can be added or passed on. */
+LODE_API bool lode_site_keeps_shape(const lode_site *site);
+
+/* Sizes of a block that can be decisions, by the key that gives them. */
+typedef enum lode_size { LODE_SIZE_KERNEL, LODE_SIZE_EXPAND, LODE_N_SIZES } lode_size;
 
 /* One forward of one network over one tape. */
 typedef struct lode_pass lode_pass;
@@ -31,6 +38,8 @@ typedef struct lode_block_kind {
     bool same_shape;    /* only where in == out and stride == 1 */
     bool nothing;       /* contributes nothing: forward is never called */
     bool identity;      /* y is x: costs nothing, is not dropped by drop-path */
+    bool elastic;       /* can stand where widths are decisions (lode_pass_mask) */
+    uint32_t sizes;     /* keys that can be decisions: 1 << lode_size */
     /* What `rows` cannot say (divisibility ...); may be NULL. The message names the key. */
     lode_status (*check)(const void *params, const lode_site *site);
     lode_var *(*forward)(lode_pass *p, const void *params, const lode_site *site, lode_var *x);
@@ -49,10 +58,13 @@ LODE_API const lode_block_kind *lode_block_kind_find(const char *name); /* NULL 
 /* For ENUM rows; the words of an `act` key, a lode_act each. */
 #define LODE_ACT_WORDS "none|relu|relu6|hswish|swish"
 
-/* A convolution with "same" padding, d(k-1)/2 on each side. */
+/* A convolution with "same" padding, d(k-1)/2 on each side. Masks may be NULL; they multiply the
+   weight, which is as good as multiplying the input's channels or mixing kernels. */
 typedef struct lode_conv_spec {
     int64_t out, kernel, stride, dilation, groups; /* stride, dilation, groups 0: 1 */
     bool bias;
+    lode_var *in_mask;  /* [C / groups] */
+    lode_var *tap_mask; /* [1,1,k,k] */
 } lode_conv_spec;
 
 LODE_API lode_tape *lode_pass_tape(const lode_pass *p);
@@ -74,11 +86,16 @@ typedef struct lode_mbconv_spec {
     int64_t reduced; /* 0: no squeeze-and-excite */
     lode_act act;
     bool expands, residual; /* residual: x is added */
+    /* may be NULL, as in lode_conv_spec: */
+    lode_var *hidden_mask, *reduced_mask, *out_mask; /* [hidden]; [reduced]; [out], after the last
+                                                        norm */
+    lode_var *tap_mask;                              /* [1,1,k,k] */
 } lode_mbconv_spec;
 /* x times its gates: hsigmoid of two 1x1 convolutions of its channels' means, with biases and a
    relu between: se_reduce.weight [reduced,C,1,1], se_reduce.bias, se_expand.weight, se_expand.bias.
- */
-LODE_API lode_var *lode_pass_excite(lode_pass *p, lode_var *x, int64_t reduced);
+   Masks may be NULL: in_mask [C], as in lode_conv_spec; reduced_mask [reduced] or [N,reduced]. */
+LODE_API lode_var *lode_pass_excite(lode_pass *p, lode_var *x, int64_t reduced, lode_var *in_mask,
+                                    lode_var *reduced_mask);
 LODE_API bool lode_pass_fuses(const lode_pass *p);
 LODE_API lode_var *lode_pass_mbconv(lode_pass *p, const char *const names[3], lode_var *x,
                                     lode_mbconv_spec s);
@@ -87,6 +104,36 @@ LODE_API lode_var *lode_pass_linear(lode_pass *p, const char *name, lode_var *x,
 /* Drops the branch per sample with the pass's drop-path probability (training only). */
 LODE_API lode_var *lode_pass_drop_path(lode_pass *p, lode_var *x);
 LODE_API bool lode_pass_drops(const lode_pass *p); /* lode_pass_drop_path does something */
+
+/* ---- sizes that are decisions (Wan et al. 2020; Stamoulis et al. 2019) ----
+   One option chosen: the block runs at that size, on the first channels and the middle taps of its
+   weights. Several, mixed by weights g: it runs at the largest, and masks M = sum_i g_i 1_i, with
+   ones over what option i has, make it their mixture. site->in and site->out say what runs; a mask
+   is NULL where nothing is mixed, [C], or [N,C] for weights per sample. With weights that are
+   one-hot both ways give the same numbers. */
+
+/* Kernel or expansion in this pass; `given` is the params' value. */
+LODE_API double lode_pass_size(const lode_pass *p, lode_size which, double given);
+/* y times the mask of the block's outputs: after norm and activation, which would undo it. An
+   elastic kind whose outputs are not its inputs' channels calls this, or lode_pass_bn_out, once. */
+LODE_API lode_var *lode_pass_mask(lode_pass *p, lode_var *y);
+/* lode_pass_bn and then the mask, folded into gamma and beta where that can be. */
+LODE_API lode_var *lode_pass_bn_out(lode_pass *p, const char *name, lode_var *x);
+/* The same mask, for lode_mbconv_spec. */
+LODE_API lode_var *lode_pass_out_mask(lode_pass *p);
+/* y [N,C,...] times a mask [C] or [N,C]. */
+LODE_API lode_var *lode_pass_multiply(lode_pass *p, lode_var *y, lode_var *mask);
+/* The size is a decision of the space, whether or not it is open still. */
+LODE_API bool lode_pass_decides(const lode_pass *p, lode_size which);
+/* Is a mask of the block one per sample, so that it cannot go into weights? */
+LODE_API bool lode_pass_masks_samples(const lode_pass *p);
+/* The mask of hidden channels, of which `count` tells the number at an expansion and a number of
+   input channels, a prefix of those at larger ones. `given`: the params' expansion. */
+typedef int64_t (*lode_hidden_count)(const void *params, double expand, int64_t in);
+LODE_API lode_var *lode_pass_hidden_mask(lode_pass *p, double given, int64_t in,
+                                         lode_hidden_count count, const void *params);
+/* The mask of a kernel's taps [1,1,k,k]. */
+LODE_API lode_var *lode_pass_tap_mask(lode_pass *p);
 
 /* methods 0.4: the multiple of `divisor` near v, never below 0.9 v. */
 LODE_API int64_t lode_make_divisible(double v, int64_t divisor);

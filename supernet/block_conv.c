@@ -35,6 +35,11 @@ static lode_status block_conv_check(const void *params, const lode_site *site) {
     if (site->in % c->groups != 0 || site->out % c->groups != 0)
         return LODE_FAIL(LODE_ERR_CONFIG, "groups is %lld; it must divide %lld and %lld channels",
                          (long long)c->groups, (long long)site->in, (long long)site->out);
+    if (site->elastic && c->groups > 1)
+        return LODE_FAIL(LODE_ERR_CONFIG,
+                         "groups is %lld; where channels are a decision only 1 is "
+                         "possible",
+                         (long long)c->groups);
     return LODE_OK;
 }
 
@@ -42,11 +47,18 @@ static lode_var *block_conv_forward(lode_pass *p, const void *params, const lode
                                     lode_var *x) {
     const block_conv_params *c = params;
     lode_act act = (lode_act)c->act;
-    lode_conv_spec s = {site->out, c->kernel, site->stride, c->dilation, c->groups, c->bias};
+    lode_conv_spec s = {.out = site->out,
+                        .kernel = c->kernel,
+                        .stride = site->stride,
+                        .dilation = c->dilation,
+                        .groups = c->groups,
+                        .bias = c->bias};
+    bool acts_last = c->order == BLOCK_CONV_FIRST && act != LODE_ACT_NONE;
     if (c->order == BLOCK_CONV_ACT_FIRST) x = lode_pass_act(p, act, x);
     x = lode_pass_conv(p, "conv", x, s);
+    if (c->bn && !acts_last) return lode_pass_bn_out(p, "bn", x);
     if (c->bn) x = lode_pass_bn(p, "bn", x);
-    return c->order == BLOCK_CONV_FIRST ? lode_pass_act(p, act, x) : x;
+    return lode_pass_mask(p, acts_last ? lode_pass_act(p, act, x) : x);
 }
 
 const lode_block_kind lode_block_conv = {
@@ -55,6 +67,7 @@ const lode_block_kind lode_block_conv = {
     .rows = block_conv_rows,
     .n_rows = sizeof block_conv_rows / sizeof block_conv_rows[0],
     .params_size = sizeof(block_conv_params),
+    .elastic = true,
     .check = block_conv_check,
     .forward = block_conv_forward,
 };

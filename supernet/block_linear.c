@@ -44,6 +44,7 @@ const lode_block_kind lode_block_linear = {
     .rows = block_linear_rows,
     .n_rows = sizeof block_linear_rows / sizeof block_linear_rows[0],
     .params_size = sizeof(block_linear_params),
+    .elastic = true,
     .forward = block_linear_forward,
 };
 

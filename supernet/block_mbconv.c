@@ -5,7 +5,7 @@
    after each, activation after the first two; x is added when nothing changes shape. Groups divide
    both 1x1 convolutions and a channel shuffle after the first lets them talk (FBNet, Wu et al.
    2019). Squeeze-and-excite stands after the depthwise activation (MobileNetV3, Howard et al.
-   2019). It trains as one operator. With expand 1 the first
+   2019). Without squeeze-and-excite it trains as one operator. With expand 1 the first
    1x1 is left out, as in MobileNetV2, unless `expand_conv: always`: FBNet's e1 blocks keep it. */
 #include "supernet/block.h"
 
@@ -34,18 +34,48 @@ static const lode_option block_mbconv_rows[] = {
      "auto|always", "the first 1x1 when expand is 1: left out (auto) or kept (always)"},
 };
 
-static int64_t block_mbconv_hidden(const block_mbconv_params *m, int64_t in) {
-    double h = m->expand * (double)in;
-    return m->expand == floor(m->expand) ? (int64_t)h : lode_make_divisible(h, 8);
+static int64_t block_mbconv_hidden(const void *params, double expand, int64_t in) {
+    double h = expand * (double)in;
+    (void)params;
+    return expand == floor(expand) ? (int64_t)h : lode_make_divisible(h, 8);
 }
 
-static bool block_mbconv_expands(const block_mbconv_params *m) {
-    return m->expand != 1 || m->expand_conv == BLOCK_MBCONV_ALWAYS;
+/* Channels between the squeeze-and-excite convolutions. */
+static int64_t block_mbconv_reduced(const void *params, double expand, int64_t in) {
+    const block_mbconv_params *m = params;
+    if (!(m->se > 0)) return 0; /* no squeeze-and-excite */
+    return lode_make_divisible(m->se * (double)block_mbconv_hidden(m, expand, in), 8);
+}
+
+/* What the params, the place and the decisions of a pass make of the block. Hidden channels are a
+   decision wherever the expansion or the input's channels are one; their mask stands before all
+   that reads them: the projection, and both convolutions of squeeze-and-excite. */
+typedef struct block_mbconv_plan {
+    int64_t hidden, reduced, kernel;
+    bool expands, residual;
+    lode_var *hidden_mask, *reduced_mask, *tap_mask; /* NULL: nothing is mixed */
+} block_mbconv_plan;
+
+static block_mbconv_plan block_mbconv_plan_of(lode_pass *p, const block_mbconv_params *m,
+                                              const lode_site *site) {
+    const double expand = lode_pass_size(p, LODE_SIZE_EXPAND, m->expand);
+    block_mbconv_plan b = {.hidden = block_mbconv_hidden(m, expand, site->in),
+                           .reduced = block_mbconv_reduced(m, expand, site->in),
+                           .kernel =
+                               (int64_t)lode_pass_size(p, LODE_SIZE_KERNEL, (double)m->kernel),
+                           .expands = expand != 1 || m->expand_conv == BLOCK_MBCONV_ALWAYS ||
+                                      lode_pass_decides(p, LODE_SIZE_EXPAND),
+                           .residual = lode_site_keeps_shape(site)};
+    b.hidden_mask = lode_pass_hidden_mask(p, m->expand, site->in, block_mbconv_hidden, m);
+    if (m->se > 0)
+        b.reduced_mask = lode_pass_hidden_mask(p, m->expand, site->in, block_mbconv_reduced, m);
+    b.tap_mask = lode_pass_tap_mask(p);
+    return b;
 }
 
 static lode_status block_mbconv_check(const void *params, const lode_site *site) {
     const block_mbconv_params *m = params;
-    int64_t hidden = block_mbconv_hidden(m, site->in);
+    int64_t hidden = block_mbconv_hidden(m, m->expand, site->in);
     if (m->kernel % 2 == 0)
         return LODE_FAIL(LODE_ERR_CONFIG, "kernel is %lld; an odd one is needed",
                          (long long)m->kernel);
@@ -53,32 +83,48 @@ static lode_status block_mbconv_check(const void *params, const lode_site *site)
         return LODE_FAIL(
             LODE_ERR_CONFIG, "groups is %lld; it must divide %lld, %lld and %lld channels",
             (long long)m->groups, (long long)site->in, (long long)hidden, (long long)site->out);
+    if (site->elastic && m->groups > 1)
+        return LODE_FAIL(LODE_ERR_CONFIG,
+                         "groups is %lld; where channels are a decision only 1 is "
+                         "possible",
+                         (long long)m->groups);
     return LODE_OK;
-}
-
-/* Channels between the squeeze-and-excite convolutions; 0: none. */
-static int64_t block_mbconv_reduced(const block_mbconv_params *m, int64_t hidden) {
-    return m->se > 0 ? lode_make_divisible(m->se * (double)hidden, 8) : 0;
 }
 
 /* The same in one operator. A branch that may be dropped is added outside. */
 static lode_var *block_mbconv_fused(lode_pass *p, const block_mbconv_params *m,
-                                    const lode_site *site, lode_var *x) {
+                                    const block_mbconv_plan *b, const lode_site *site,
+                                    lode_var *x) {
     static const char *const names[3] = {"expand", "depthwise", "project"};
-    bool residual = site->stride == 1 && site->in == site->out, drops = lode_pass_drops(p);
-    int64_t hidden = block_mbconv_hidden(m, site->in);
-    lode_mbconv_spec s = {.hidden = hidden,
-                          .reduced = block_mbconv_reduced(m, hidden),
+    bool drops = lode_pass_drops(p);
+    lode_mbconv_spec s = {.hidden = b->hidden,
+                          .reduced = b->reduced,
                           .out = site->out,
-                          .kernel = m->kernel,
+                          .kernel = b->kernel,
                           .stride = site->stride,
                           .groups = m->groups,
                           .act = (lode_act)m->act,
-                          .expands = block_mbconv_expands(m),
-                          .residual = residual && !drops};
+                          .expands = b->expands,
+                          .residual = b->residual && !drops,
+                          .hidden_mask = b->hidden_mask,
+                          .reduced_mask = b->reduced_mask,
+                          .tap_mask = b->tap_mask,
+                          .out_mask = lode_pass_out_mask(p)};
+    if (lode_tape_status(lode_pass_tape(p)) != LODE_OK) return NULL;
     lode_var *y = lode_pass_mbconv(p, names, x, s);
-    if (!residual || !drops) return y;
+    if (!b->residual || !drops) return y;
     return lode_add(lode_pass_tape(p), lode_pass_drop_path(p, y), x);
+}
+
+/* conv, norm and mask, in the scope that lode_pass_conv_bn_act would give it. */
+static lode_var *block_mbconv_project(lode_pass *p, const block_mbconv_params *m,
+                                      const block_mbconv_plan *b, const lode_site *site,
+                                      lode_var *x) {
+    lode_conv_spec s = {
+        .out = site->out, .kernel = 1, .groups = m->groups, .in_mask = b->hidden_mask};
+    lode_scope scope = lode_tape_enter(lode_pass_tape(p), "project");
+    lode_var *y = lode_pass_bn_out(p, "project.bn", lode_pass_conv(p, "project", x, s));
+    return lode_tape_leave(lode_pass_tape(p), scope, y);
 }
 
 static lode_var *block_mbconv_forward(lode_pass *p, const void *params, const lode_site *site,
@@ -86,21 +132,29 @@ static lode_var *block_mbconv_forward(lode_pass *p, const void *params, const lo
     const block_mbconv_params *m = params;
     lode_tape *t = lode_pass_tape(p);
     lode_act act = (lode_act)m->act;
-    int64_t hidden = block_mbconv_hidden(m, site->in);
+    block_mbconv_plan b = block_mbconv_plan_of(p, m, site);
     lode_var *y = x;
-    if (lode_pass_fuses(p)) return block_mbconv_fused(p, m, site, x);
-    if (block_mbconv_expands(m)) {
-        lode_conv_spec expand = {.out = hidden, .kernel = 1, .groups = m->groups};
+    if (lode_tape_status(t) != LODE_OK) return NULL;
+    if (lode_pass_fuses(p) && !lode_pass_masks_samples(p))
+        return block_mbconv_fused(p, m, &b, site, x);
+    if (b.expands) {
+        lode_conv_spec expand = {.out = b.hidden, .kernel = 1, .groups = m->groups};
         y = lode_pass_conv_bn_act(p, "expand", y, expand, act);
         if (m->groups > 1) y = lode_channel_shuffle(t, y, (int)m->groups);
     }
-    lode_conv_spec depthwise = {
-        .out = hidden, .kernel = m->kernel, .stride = site->stride, .groups = hidden};
+    lode_conv_spec depthwise = {.out = b.hidden,
+                                .kernel = b.kernel,
+                                .stride = site->stride,
+                                .groups = b.hidden,
+                                .tap_mask = b.tap_mask};
     y = lode_pass_conv_bn_act(p, "depthwise", y, depthwise, act);
-    if (m->se > 0) y = lode_pass_excite(p, y, block_mbconv_reduced(m, hidden));
-    lode_conv_spec project = {.out = site->out, .kernel = 1, .groups = m->groups};
-    y = lode_pass_conv_bn_act(p, "project", y, project, LODE_ACT_NONE);
-    if (site->stride != 1 || site->in != site->out) return y;
+    if (b.hidden_mask != NULL && lode_pass_masks_samples(p)) { /* no weight can take it in */
+        y = lode_pass_multiply(p, y, b.hidden_mask);
+        b.hidden_mask = NULL;
+    }
+    if (m->se > 0) y = lode_pass_excite(p, y, b.reduced, b.hidden_mask, b.reduced_mask);
+    y = block_mbconv_project(p, m, &b, site, y);
+    if (!b.residual) return y;
     return lode_add(t, lode_pass_drop_path(p, y), x);
 }
 
@@ -110,6 +164,8 @@ const lode_block_kind lode_block_mbconv = {
     .rows = block_mbconv_rows,
     .n_rows = sizeof block_mbconv_rows / sizeof block_mbconv_rows[0],
     .params_size = sizeof(block_mbconv_params),
+    .elastic = true,
+    .sizes = 1u << LODE_SIZE_KERNEL | 1u << LODE_SIZE_EXPAND,
     .check = block_mbconv_check,
     .forward = block_mbconv_forward,
 };

@@ -31,6 +31,9 @@ static lode_status block_pool_check(const void *params, const lode_site *site) {
         return LODE_FAIL(LODE_ERR_CONFIG,
                          "kernel is %lld with stride %lld; an even kernel must equal the stride",
                          (long long)c->kernel, (long long)site->stride);
+    if (site->elastic && c->bn)
+        return LODE_FAIL(LODE_ERR_CONFIG, "bn is set; a pool where channels are a decision has "
+                                          "none, for it would undo the mask of the input");
     return LODE_OK;
 }
 
@@ -62,6 +65,7 @@ const lode_block_kind lode_block_max_pool = {
     .n_rows = sizeof block_pool_rows / sizeof block_pool_rows[0],
     .params_size = sizeof(block_pool_params),
     .same_channels = true,
+    .elastic = true,
     .check = block_pool_check,
     .forward = block_max_pool_forward,
 };
@@ -73,6 +77,7 @@ const lode_block_kind lode_block_avg_pool = {
     .n_rows = sizeof block_pool_rows / sizeof block_pool_rows[0],
     .params_size = sizeof(block_pool_params),
     .same_channels = true,
+    .elastic = true,
     .check = block_pool_check,
     .forward = block_avg_pool_forward,
 };
@@ -81,5 +86,6 @@ const lode_block_kind lode_block_global_pool = {
     .name = "global_pool",
     .about = "mean over the whole map",
     .same_channels = true,
+    .elastic = true,
     .forward = block_global_pool_forward,
 };

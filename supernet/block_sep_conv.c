@@ -38,7 +38,8 @@ static lode_var *block_sep_unit(lode_pass *p, const block_sep_params *c, const c
     if (x == NULL) return NULL;
     int64_t in = x->value->shape.dim[1];
     lode_scope scope = lode_tape_enter(lode_pass_tape(p), n[0]);
-    lode_conv_spec depthwise = {in, c->kernel, stride, c->dilation, in, false};
+    lode_conv_spec depthwise = {
+        .out = in, .kernel = c->kernel, .stride = stride, .dilation = c->dilation, .groups = in};
     lode_conv_spec pointwise = {.out = out, .kernel = 1};
     lode_var *y = lode_pass_act(p, (lode_act)c->act, x);
     y = lode_pass_conv(p, n[0], y, depthwise);

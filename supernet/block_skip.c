@@ -15,6 +15,7 @@ const lode_block_kind lode_block_skip = {
     .about = "identity",
     .same_shape = true,
     .identity = true,
+    .elastic = true,
     .forward = block_skip_forward,
 };
 

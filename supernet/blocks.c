@@ -2,7 +2,8 @@
 
    The list mirrors forward.c and cell.c: a fixed layer, a choice layer, and for a cell its
    preprocessed inputs, each edge, each node and the output. Options that put the same block with
-   the same keys in the same place share a class; a node only tells `none` from the rest. A fixed
+   the same keys in the same place share a class; a node only tells `none` from the rest. Sizes that
+   are decisions (widths, kernels, expansions) are read beside the choice of a block. A fixed
    network has the same blocks, which read nothing. */
 #include "supernet/supernet_internal.h"
 
@@ -31,6 +32,15 @@ static void blocks_read_options(const lode_supernet *net, lode_block *b, const s
         int like = 0;
         while (!space_op_equal(op[like], op[k])) like++;
         r->class_of[k] = like < k ? r->class_of[like] : (uint8_t)r->n_classes++;
+    }
+}
+
+/* Sizes, each of whose options is another block. */
+static void blocks_read_sizes(const lode_supernet *net, lode_block *b, const space_layer *l) {
+    for (int i = 0; i < l->n_sizes && !net->fixed; i++) {
+        lode_block_read *r = &b->reads[b->n_reads++];
+        *r = (lode_block_read){.decision = l->size[i].decision, .n_classes = l->size[i].n};
+        for (int k = 0; k < r->n_classes; k++) r->class_of[k] = (uint8_t)k;
     }
 }
 
@@ -72,7 +82,17 @@ static lode_status blocks_cell(lode_supernet *net, const space_layer *l) {
     return LODE_OK;
 }
 
+/* What takes the input to its resolution. */
+static lode_status blocks_input(lode_supernet *net) {
+    const space_layer reads = {.n_sizes = 1, .size = {net->space->side}};
+    lode_block *b = blocks_add(net, lode_strdup(SPACE_INPUT_BLOCK));
+    if (b == NULL) return LODE_ERR_NO_MEMORY;
+    blocks_read_sizes(net, b, &reads);
+    return LODE_OK;
+}
+
 lode_status net_list_blocks(lode_supernet *net) {
+    if (net->space->side.n > 0) LODE_TRY(blocks_input(net));
     for (int64_t i = 0; i < net->space->n_layers; i++) {
         const space_layer *l = net->layer[i].l;
         if (l->kind == SPACE_CELL) {
@@ -82,6 +102,7 @@ lode_status net_list_blocks(lode_supernet *net) {
         lode_block *b = blocks_add(net, lode_strdup(l->name));
         if (b == NULL) return LODE_ERR_NO_MEMORY;
         if (l->kind == SPACE_CHOICE) blocks_read_options(net, b, l, -1);
+        blocks_read_sizes(net, b, l);
     }
     return LODE_OK;
 }

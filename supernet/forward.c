@@ -35,9 +35,12 @@ lode_var *net_run(lode_pass *p, int layer, int slot, const space_op *op, const l
                   const char *const names[2], lode_var *x) {
     net_slot *s = &p->net->layer[layer].slot[slot];
     if (x == NULL) return NULL;
-    if (p->building) return net_build(p, s, op, site, names, x);
+    p->l = p->net->layer[layer].l;
+    p->op = op;
+    const lode_site real = net_real_site(p, site);
+    if (p->building) return net_build(p, s, op, &real, names, x);
     p->cursor = s->first;
-    lode_var *y = op->kind->forward(p, op->params, site, x);
+    lode_var *y = op->kind->forward(p, op->params, &real, x);
     if (y != NULL && (!s->present || p->cursor != s->first + s->n))
         return lode_tape_fail(p->tape, LODE_FAIL(LODE_ERR_INTERNAL,
                                                  "%s: block %s used %d of its %d parameters",
@@ -133,6 +136,8 @@ lode_var *net_mixture(lode_pass *p, const net_mixed *m, const lode_choice *choic
 static lode_var *net_layer_forward(lode_pass *p, int i, lode_var *before, lode_var *x,
                                    const lode_choice *choice) {
     const space_layer *l = p->net->layer[i].l;
+    const lode_status status = net_read_sizes(p, l, choice);
+    if (status != LODE_OK) return lode_tape_fail(p->tape, status);
     if (l->kind == SPACE_CELL) return net_cell(p, i, before, x, choice);
     lode_scope scope = lode_tape_enter(p->tape, l->name);
     lode_var *y;
@@ -146,11 +151,27 @@ static lode_var *net_layer_forward(lode_pass *p, int i, lode_var *before, lode_v
     return lode_tape_leave(p->tape, scope, y);
 }
 
+/* A layer of the chain, for net_mix_resolutions. */
+typedef struct net_step {
+    int layer;
+    const lode_choice *choice;
+} net_step;
+
+static lode_var *net_step_forward(lode_pass *p, void *ctx, lode_var *x) {
+    const net_step *step = ctx;
+    return net_layer_forward(p, step->layer, x, x, step->choice);
+}
+
 lode_var *net_forward(lode_pass *p, lode_var *x, const lode_choice *choice) {
     const lode_space *s = p->net->space;
+    net_resolution r;
+    x = net_enter_resolution(p, choice, x, &r);
     lode_var *input = x, *before = x;
     for (int i = 0; i < s->n_layers && x != NULL; i++) {
-        lode_var *y = net_layer_forward(p, i, before, x, choice);
+        net_step step = {i, choice};
+        lode_var *y = net_mixes_resolutions(&r)
+                          ? net_mix_resolutions(p, &r, s->layer[i].name, x, net_step_forward, &step)
+                          : net_layer_forward(p, i, before, x, choice);
         lode_var *next = s->layer[i].kind == SPACE_CELL ? x : y;
         if (before != input && before != next && before != y && before != x) lode_forget(before);
         if (x != input && x != next && x != y) lode_forget(x);

@@ -9,6 +9,7 @@
 enum { FROZEN_SLICE_BYTES = 1 << 20 }; /* of what one call reads and writes */
 
 struct lode_frozen {
+    lode_supernet *own; /* where the architecture has parts of the supernet's weights; else NULL */
     lode_tape *whole, *slice; /* traces: of the batch, for prices; of what is replayed */
     lode_replay *replay;
     int64_t batch, images; /* of a slice */
@@ -60,6 +61,11 @@ static int64_t frozen_slice(const lode_tape *trace, int64_t batch) {
 static lode_status frozen_build(lode_frozen *f, lode_supernet *net, const lode_arch *arch,
                                 lode_form form, lode_dispatch *d) {
     lode_var *x, *y;
+    if (arch != NULL && lode_space_has_sizes(lode_supernet_space(net))) {
+        LODE_TRY(lode_supernet_extract(net, arch, &f->own));
+        net = f->own;
+        arch = NULL;
+    }
     LODE_TRY(lode_tape_create(LODE_TRACE, NULL, &f->whole));
     LODE_TRY(lode_tape_create(LODE_TRACE, NULL, &f->slice));
     LODE_TRY(frozen_trace(net, arch, f->batch, form, false, f->whole, &x, &y));
@@ -95,6 +101,7 @@ void lode_frozen_destroy(lode_frozen *f) {
     lode_tape_destroy(f->whole);
     lode_tensor_release(f->x);
     lode_tensor_release(f->logits);
+    lode_supernet_destroy(f->own);
     lode_free(f);
 }
 

@@ -27,9 +27,9 @@ LODE_API lode_status lode_supernet_trace_folded(lode_supernet *net, const lode_a
                                                 int64_t batch, lode_tape *trace);
 
 typedef struct lode_frozen lode_frozen;
-/* arch NULL: a fixed network. Weights and statistics are those of now. Copies the folded and the
-   packed ones and borrows the rest: the network and the dispatch must outlive the result, and a
-   change of weights asks for a new one. */
+/* arch NULL: a fixed network. Weights and statistics are those of now; where sizes are decisions the
+   architecture is extracted first. Copies the folded and the packed ones and borrows the rest: the
+   network and the dispatch must outlive the result, and a change of weights asks for a new one. */
 LODE_API lode_status lode_frozen_create(lode_supernet *net, const lode_arch *arch, int64_t batch,
                                         lode_form form, lode_dispatch *d, lode_frozen **out);
 LODE_API void lode_frozen_destroy(lode_frozen *f);

@@ -65,14 +65,17 @@ static lode_var *pass_parameter(lode_pass *p, const char *name, const char *suff
         lode_status status = pass_make(p, name, suffix, kind, shape, init);
         if (status != LODE_OK) return lode_tape_fail(p->tape, status);
     }
-    if (p->cursor >= net->n_parameters ||
-        !lode_shape_equal(&net->parameter[p->cursor]->value->shape, shape))
+    lode_parameter *q = p->cursor < net->n_parameters ? net->parameter[p->cursor] : NULL;
+    bool whole = q != NULL && lode_shape_equal(&q->value->shape, shape);
+    if (!whole && (q == NULL || p->sizes.n == 0 || !net_is_part(&q->value->shape, shape)))
         return lode_tape_fail(p->tape,
                               LODE_FAIL(LODE_ERR_INTERNAL,
                                         "%s: parameter %s.%s is not the one made for this place; a "
                                         "block must ask for the same parameters in every pass",
                                         lode_tape_label(p->tape), name, suffix));
-    return lode_parameter_var(p->tape, net->parameter[p->cursor++]);
+    p->cursor++;
+    if (p->elements != NULL && kind != LODE_PARAM_RUNNING) *p->elements += lode_shape_count(shape);
+    return whole ? lode_parameter_var(p->tape, q) : net_part_var(p, q, shape);
 }
 
 /* ---- layers ---- */
@@ -85,6 +88,15 @@ static pass_init pass_conv_init(const lode_space *s, const lode_shape *w, int64_
 
 static int64_t pass_one(int64_t v) { return v > 0 ? v : 1; }
 
+/* A weight [O,C,k,k] times masks of its input channels [C] and of its taps [1,1,k,k], where given.
+ */
+static lode_var *pass_mask_weight(lode_pass *p, lode_var *w, lode_var *in, lode_var *taps) {
+    if (taps != NULL) w = lode_mul(p->tape, w, taps);
+    if (in == NULL || w == NULL) return w;
+    const lode_shape columns = LODE_SHAPE4(1, w->value->shape.dim[1], 1, 1);
+    return lode_mul(p->tape, w, lode_reshape(p->tape, in, &columns));
+}
+
 lode_var *lode_pass_conv(lode_pass *p, const char *name, lode_var *x, lode_conv_spec s) {
     if (x == NULL) return NULL;
     int64_t groups = pass_one(s.groups);
@@ -94,6 +106,7 @@ lode_var *lode_pass_conv(lode_pass *p, const char *name, lode_var *x, lode_conv_
     pass_init bias_init = {PASS_VALUE, 0};
     lode_var *b = NULL;
     lode_var *w = pass_parameter(p, name, "weight", LODE_PARAM_WEIGHT, &shape, init);
+    w = pass_mask_weight(p, w, s.in_mask, s.tap_mask);
     if (w == NULL) return NULL;
     if (init.draw == PASS_UNIFORM) bias_init = init;
     if (s.bias) {
@@ -148,9 +161,8 @@ void net_pool_destroy(net_pool *pool) {
     lode_free(pool);
 }
 
-static lode_status pass_pool_create(const lode_parameter *mean, net_pool **out) {
+static lode_status pass_pool_create(const lode_tensor *like, net_pool **out) {
     net_pool *pool = LODE_NEW(net_pool);
-    const lode_tensor *like = mean->value;
     if (pool == NULL) return LODE_ERR_NO_MEMORY;
     lode_status status = LODE_ERR_NO_MEMORY;
     pool->mean = LODE_NEW_ARRAY(double, lode_tensor_count(like));
@@ -182,7 +194,7 @@ static void pass_pool_add(net_pool *pool, double n) {
 }
 
 /* Batch statistics go to scratch running statistics (momentum 1), and from there to the pool. */
-static lode_var *pass_calibrate(lode_pass *p, lode_var *x, lode_var *gamma, lode_var *beta,
+static lode_var *pass_calibrate(lode_pass *p, lode_var *x, const lode_mbconv_norm *norm,
                                 int mean_index, lode_batch_norm_params params) {
     lode_supernet *net = p->net;
     lode_tape *t = p->tape;
@@ -191,15 +203,21 @@ static lode_var *pass_calibrate(lode_pass *p, lode_var *x, lode_var *gamma, lode
                                                              "lode_supernet_calibrate_begin"));
     net_pool **pool = &net->pool[mean_index];
     if (*pool == NULL) {
-        lode_status status = pass_pool_create(net->parameter[mean_index], pool);
+        lode_status status = pass_pool_create(norm->mean_run->value, pool);
         if (status != LODE_OK) return lode_tape_fail(t, status);
     }
+    if (!lode_shape_equal(&(*pool)->batch_mean->shape, &norm->mean_run->value->shape))
+        return lode_tape_fail(t, LODE_FAIL(LODE_ERR_INVALID,
+                                           "supernet: %s is calibrated at two widths; begin anew "
+                                           "for each architecture",
+                                           net->parameter[mean_index]->name));
     params.use_batch = params.update_running = 1;
     params.momentum = 1;
     const lode_shape *s = &x->value->shape;
     double n = (double)(lode_shape_count(s) / s->dim[1]);
-    lode_var *y = lode_batch_norm(t, x, gamma, beta, lode_tape_constant(t, (*pool)->batch_mean),
-                                  lode_tape_constant(t, (*pool)->batch_var), params);
+    lode_var *y =
+        lode_batch_norm(t, x, norm->gamma, norm->beta, lode_tape_constant(t, (*pool)->batch_mean),
+                        lode_tape_constant(t, (*pool)->batch_var), params);
     if (y != NULL && lode_tape_get_mode(t) != LODE_TRACE) pass_pool_add(*pool, n);
     return y;
 }
@@ -220,18 +238,36 @@ static lode_mbconv_norm pass_norm(lode_pass *p, const char *name, int64_t channe
     return n;
 }
 
-lode_var *lode_pass_bn(lode_pass *p, const char *name, lode_var *x) {
+/* gamma M and beta M: what follows the norm is M times what it was. */
+static void pass_mask_norm(lode_pass *p, lode_mbconv_norm *n, lode_var *mask) {
+    n->gamma = n->gamma != NULL ? lode_mul(p->tape, n->gamma, mask) : mask;
+    if (n->beta != NULL) n->beta = lode_mul(p->tape, n->beta, mask);
+}
+
+/* `mask` [C] or NULL. */
+static lode_var *pass_bn(lode_pass *p, const char *name, lode_var *x, lode_var *mask) {
     if (x == NULL) return NULL;
     const lode_space *s = p->net->space;
     int mean_index;
     lode_mbconv_norm n = pass_norm(p, name, x->value->shape.dim[1], &mean_index);
     if (n.var_run == NULL) return NULL;
+    if (mask != NULL) pass_mask_norm(p, &n, mask);
     lode_bn_mode mode = p->options.bn;
     lode_batch_norm_params params = {.eps = s->bn_eps, .momentum = s->bn_momentum};
-    if (mode == LODE_BN_CALIBRATE) return pass_calibrate(p, x, n.gamma, n.beta, mean_index, params);
+    if (mode == LODE_BN_CALIBRATE) return pass_calibrate(p, x, &n, mean_index, params);
     params.use_batch = mode != LODE_BN_RUNNING;
     params.update_running = mode == LODE_BN_TRAIN;
     return lode_batch_norm(p->tape, x, n.gamma, n.beta, n.mean_run, n.var_run, params);
+}
+
+lode_var *lode_pass_bn(lode_pass *p, const char *name, lode_var *x) {
+    return pass_bn(p, name, x, NULL);
+}
+
+lode_var *lode_pass_bn_out(lode_pass *p, const char *name, lode_var *x) {
+    if (lode_pass_masks_samples(p)) return lode_pass_mask(p, pass_bn(p, name, x, NULL));
+    lode_var *mask = lode_pass_out_mask(p);
+    return lode_tape_status(p->tape) == LODE_OK ? pass_bn(p, name, x, mask) : NULL;
 }
 
 lode_var *lode_pass_conv_bn_act(lode_pass *p, const char *name, lode_var *x, lode_conv_spec s,
@@ -243,14 +279,20 @@ lode_var *lode_pass_conv_bn_act(lode_pass *p, const char *name, lode_var *x, lod
     return lode_tape_leave(p->tape, scope, lode_pass_act(p, act, y));
 }
 
-lode_var *lode_pass_excite(lode_pass *p, lode_var *x, int64_t reduced) {
+lode_var *lode_pass_excite(lode_pass *p, lode_var *x, int64_t reduced, lode_var *in_mask,
+                           lode_var *reduced_mask) {
     lode_tape *t = p->tape;
     if (x == NULL) return NULL;
     lode_scope scope = lode_tape_enter(t, "se");
-    lode_conv_spec down = {.out = reduced, .kernel = 1, .bias = true};
+    lode_conv_spec down = {.out = reduced, .kernel = 1, .bias = true, .in_mask = in_mask};
     lode_conv_spec up = {.out = x->value->shape.dim[1], .kernel = 1, .bias = true};
     lode_var *gate = lode_pass_conv(p, "se_reduce", lode_global_avg_pool(t, x), down);
-    gate = lode_pass_conv(p, "se_expand", lode_relu(t, gate), up);
+    gate = lode_relu(t, gate);
+    if (reduced_mask != NULL && reduced_mask->value->shape.n_dims == 2)
+        gate = lode_pass_multiply(p, gate, reduced_mask);
+    else
+        up.in_mask = reduced_mask;
+    gate = lode_pass_conv(p, "se_expand", gate, up);
     return lode_tape_leave(t, scope, lode_mul(t, x, lode_hsigmoid(t, gate)));
 }
 
@@ -272,6 +314,8 @@ static bool pass_mbconv_gates(lode_pass *p, lode_mbconv_spec s, lode_mbconv_inpu
     in->reduce_bias = pass_parameter(p, "se_reduce", "bias", LODE_PARAM_BIAS, &shape[1], made);
     in->widen = pass_parameter(p, "se_expand", "weight", LODE_PARAM_WEIGHT, &shape[2], made);
     in->widen_bias = pass_parameter(p, "se_expand", "bias", LODE_PARAM_BIAS, &shape[3], made);
+    in->reduce = pass_mask_weight(p, in->reduce, s.hidden_mask, NULL);
+    in->widen = pass_mask_weight(p, in->widen, s.reduced_mask, NULL);
     return in->widen_bias != NULL;
 }
 
@@ -295,6 +339,9 @@ lode_var *lode_pass_mbconv(lode_pass *p, const char *const names[3], lode_var *x
         inputs.norm[i] = pass_norm(p, bn, w[i].dim[0], &mean_index);
         if (inputs.norm[i].var_run == NULL) return NULL;
     }
+    if (s.out_mask != NULL) pass_mask_norm(p, &inputs.norm[2], s.out_mask);
+    inputs.depthwise = pass_mask_weight(p, inputs.depthwise, NULL, s.tap_mask);
+    inputs.project = pass_mask_weight(p, inputs.project, s.hidden_mask, NULL);
     return lode_mbconv(p->tape, &inputs,
                        (lode_mbconv_params){.eps = space->bn_eps,
                                             .momentum = space->bn_momentum,

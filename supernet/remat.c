@@ -10,6 +10,7 @@
 typedef struct net_region {
     lode_supernet *net;
     lode_forward_options options;
+    net_sizes sizes; /* their weights are inputs too */
     net_mixed mixed;
     uint64_t active;
     int option;
@@ -31,12 +32,18 @@ static net_region *net_region_make(lode_pass *p, net_region r) {
     *kept = r;
     kept->net = p->net;
     kept->options = p->options;
+    kept->sizes = p->sizes;
     kept->mixed.name = p->net->layer[r.mixed.layer].l->name; /* the caller's may not last */
     return kept;
 }
 
 static lode_pass net_region_pass(const net_region *r, lode_tape *t) {
-    return (lode_pass){.net = r->net, .tape = t, .options = r->options};
+    return (lode_pass){.net = r->net, .tape = t, .options = r->options, .sizes = r->sizes};
+}
+
+/* x [n_x], with room for the sizes' weights, which are put behind. */
+static int net_region_inputs(const lode_pass *p, lode_var **x, int n_x) {
+    return n_x + net_size_inputs(&p->sizes, x + n_x);
 }
 
 /* ---- blocks and single options ---- */
@@ -53,7 +60,9 @@ lode_var *net_block(lode_pass *p, int layer, int slot, const space_op *op, const
     if (!net_computes_again(p) || x == NULL) return net_run(p, layer, slot, op, site, names, x);
     net_region *r = net_region_make(
         p, (net_region){.mixed.layer = layer, .slot = slot, .op = op, .site = *site});
-    return r != NULL ? lode_recompute(p->tape, net_block_body, r, &x, 1) : NULL;
+    lode_var *in[1 + LODE_MAX_READS] = {x};
+    const int n = net_region_inputs(p, in, 1);
+    return r != NULL ? lode_recompute(p->tape, net_block_body, r, in, n) : NULL;
 }
 
 static lode_var *net_option_body(lode_tape *t, void *ctx, lode_var *const *x, int n_x) {
@@ -66,10 +75,12 @@ static lode_var *net_option_body(lode_tape *t, void *ctx, lode_var *const *x, in
 lode_var *net_option(lode_pass *p, const net_mixed *m, int option, lode_var *x) {
     if (!net_computes_again(p) || x == NULL) return net_run_option(p, m, option, x);
     net_region *r = net_region_make(p, (net_region){.mixed = *m, .option = option});
-    return r != NULL ? lode_recompute(p->tape, net_option_body, r, &x, 1) : NULL;
+    lode_var *in[1 + LODE_MAX_READS] = {x};
+    const int n = net_region_inputs(p, in, 1);
+    return r != NULL ? lode_recompute(p->tape, net_option_body, r, in, n) : NULL;
 }
 
-/* ---- mixtures: x is [input, weights] ---- */
+/* ---- mixtures: x is [input, weights, weights of sizes] ---- */
 static lode_var *net_mixture_branch(lode_tape *t, void *ctx, int k, lode_var *const *x, int n_x) {
     const net_region *r = ctx;
     lode_pass p = net_region_pass(r, t);
@@ -89,16 +100,18 @@ lode_var *net_weighted(lode_pass *p, const net_mixed *m, uint64_t active, lode_v
                        lode_var *weights) {
     const lode_branches b = {p->net->space->decision[m->decision].n_options, net_mixture_branch,
                              net_mixture_join};
-    lode_var *in[2] = {x, weights}, *o[LODE_MAX_OPTIONS];
-    net_region r = {.net = p->net, .options = p->options, .mixed = *m, .active = active};
+    lode_var *in[2 + LODE_MAX_READS] = {x, weights}, *o[LODE_MAX_OPTIONS];
+    net_region r = {
+        .net = p->net, .options = p->options, .sizes = p->sizes, .mixed = *m, .active = active};
     if (x == NULL || weights == NULL) return NULL;
+    const int n = net_region_inputs(p, in, 2);
     if (net_computes_again(p)) {
         net_region *kept = net_region_make(p, r);
-        return kept != NULL ? lode_recompute_sum(p->tape, &b, kept, in, 2) : NULL;
+        return kept != NULL ? lode_recompute_sum(p->tape, &b, kept, in, n) : NULL;
     }
     for (int k = 0; k < b.n; k++) {
-        o[k] = b.branch(p->tape, &r, k, in, 2);
+        o[k] = b.branch(p->tape, &r, k, in, n);
         if (lode_tape_status(p->tape) != LODE_OK) return NULL;
     }
-    return b.join(p->tape, &r, o, in, 2);
+    return b.join(p->tape, &r, o, in, n);
 }

@@ -3,6 +3,7 @@
 #include "lode_build.h"
 #include "supernet/space_internal.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -68,15 +69,36 @@ lode_status space_add_decision(lode_space *s, const char *name, int *index) {
     LODE_TRY(lode_grow((void **)&s->decision, &s->decision_capacity, s->n_decisions + 1,
                        sizeof *s->decision));
     *index = (int)s->n_decisions;
-    s->decision[s->n_decisions++] = (lode_decision){.name = name};
+    s->decision[s->n_decisions++] = (lode_decision){.name = name, .parent = -1};
     return LODE_OK;
 }
 
 bool space_op_equal(const space_op *a, const space_op *b) {
-    return a->kind == b->kind && memcmp(a->params, b->params, a->kind->params_size) == 0;
+    bool same = a->kind == b->kind && memcmp(a->params, b->params, a->kind->params_size) == 0;
+    for (int i = 0; i < LODE_N_SIZES; i++) same = same && space_size_same(&a->size[i], &b->size[i]);
+    return same;
 }
 
 /* ---- compiling ---- */
+/* `size: {choices: [16, 24, 32]}`; space.size is the new largest, the others follow. */
+static lode_status space_read_side(lode_space *s, lode_yaml *node, int64_t *largest) {
+    LODE_TRY(space_read_size(s, node, 1, 8192, true, &s->side));
+    double *value = space_own(s, LODE_NEW_ARRAY(double, s->side.n));
+    if (value == NULL) return LODE_ERR_NO_MEMORY;
+    *largest = (int64_t)space_size_largest(&s->side);
+    const double scale = s->resolved.size > 0 ? (double)s->resolved.size / (double)*largest : 1;
+    for (int k = 0; k < s->side.n; k++) {
+        value[k] = floor(s->side.value[k] * scale + 0.5);
+        if (value[k] < 1 || (k > 0 && !(value[k] > value[k - 1])))
+            return lode_yaml_fail(node, "space.size %lld leaves no room for %d choices",
+                                  (long long)s->resolved.size, s->side.n);
+    }
+    s->side.value = value;
+    const lode_decision like = {
+        .name = lode_strdup(SPACE_INPUT_BLOCK), .kind = LODE_DECISION_RESOLUTION, .parent = -1};
+    return space_add_size(s, node, like, &s->side);
+}
+
 static lode_status space_read_input(lode_space *s) {
     lode_space_options *r = &s->resolved;
     lode_yaml *input = lode_yaml_get(s->root, "input");
@@ -85,7 +107,10 @@ static lode_status space_read_input(lode_space *s) {
                          lode_yaml_name(s->root));
     int64_t channels, size, classes;
     LODE_TRY(lode_yaml_int(input, "channels", 3, 1, 4096, &channels));
-    LODE_TRY(lode_yaml_int(input, "size", 32, 1, 8192, &size));
+    lode_yaml *side = lode_yaml_get(input, "size");
+    LODE_TRY(side != NULL && side->kind == LODE_YAML_MAP
+                 ? space_read_side(s, side, &size)
+                 : lode_yaml_int(input, "size", 32, 1, 8192, &size));
     LODE_TRY(lode_yaml_int(s->root, "classes", 10, 1, 1 << 20, &classes));
     if (r->channels == 0) r->channels = channels;
     if (r->size == 0) r->size = size;

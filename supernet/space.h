@@ -15,10 +15,25 @@
 
 #define LODE_MAX_OPTIONS 32
 
+/* What it is about: which block, or a size: channels of layers, kernel or expansion of a block,
+   side of the input. */
+typedef enum lode_decision_kind {
+    LODE_DECISION_BLOCK,
+    LODE_DECISION_WIDTH,
+    LODE_DECISION_KERNEL,
+    LODE_DECISION_EXPAND,
+    LODE_DECISION_RESOLUTION
+} lode_decision_kind;
+
 typedef struct lode_decision {
-    const char *name; /* "layer3", "normal.2<-0" */
+    const char *name; /* "layer3", "normal.2<-0", "layer3.mb.kernel" */
+    lode_decision_kind kind;
     int n_options;
-    const char *option[LODE_MAX_OPTIONS]; /* "k3_e6", "skip" */
+    const char *option[LODE_MAX_OPTIONS]; /* "k3_e6", "skip"; "c16", "k5", "e3", "r24" */
+    /* of sizes: */
+    const double *value;       /* [n_options] ascending */
+    const char *block;         /* kernel, expansion: path of the block's parameters, "layer3.mb" */
+    int parent, parent_option; /* read only where that option is chosen; parent -1: always */
 } lode_decision;
 
 /* What a recipe or command line may change; 0 or NULL keeps what the file says. Section `space`. */
@@ -26,7 +41,7 @@ typedef struct lode_space_options {
     const char *name;      /* shipped name or path of a YAML file */
     int64_t classes;       /* outputs of the classifier */
     int64_t channels;      /* of the input image */
-    int64_t size;          /* side of the input image */
+    int64_t size;          /* side of the input image; where it is a decision, of the largest */
     double width;          /* multiplies the channels of all layers (made divisible by 8), 0: 1 */
     int64_t repeats;       /* cells per stage, for cell spaces */
     int64_t cell_channels; /* channels of the first stage, for cell spaces */
@@ -52,6 +67,9 @@ LODE_API int lode_space_n_decisions(const lode_space *s);
 LODE_API const lode_decision *lode_space_decision(const lode_space *s, int i);
 /* The option computes nothing wherever the decision stands: skip, or none. */
 LODE_API bool lode_space_option_is_empty(const lode_space *s, int decision, int option);
+/* Are channels, kernels or expansions among the decisions, so that blocks read several of them and
+   share weights? */
+LODE_API bool lode_space_has_sizes(const lode_space *s);
 /* log10 of the number of architectures (distinct canonical ones are fewer), honouring constraints.
  */
 LODE_API double lode_space_log10_count(const lode_space *s);

@@ -1,7 +1,8 @@
 /* space_layers.c: the list `layers` of a space, repeated, named, and with its channels worked out.
 
    Channels go down the chain: a layer without `channels` keeps what comes in. Cells take the
-   outputs of the two layers before them, so the list is read with a memory of one. */
+   outputs of the two layers before them, so the list is read with a memory of one. Where channels
+   are a decision, the chain carries the largest number and the decision beside it. */
 #include "supernet/space_internal.h"
 
 #include <string.h>
@@ -12,6 +13,7 @@ enum { LAYERS_MAX_CHANNELS = 1 << 20, LAYERS_MAX = 4096 };
 typedef struct layers_state {
     lode_space *s;
     int64_t channels;      /* that come in */
+    space_size width;      /* the same, where it is a decision */
     int64_t before;        /* channels of the input before that, for cells */
     int64_t before_stride; /* its map is this much larger */
     int64_t first_cell;    /* channels of the first cell in the text, 0: no cells */
@@ -47,6 +49,8 @@ static lode_status layers_name(layers_state *st, lode_yaml *item, space_layer *l
     }
     l->name = space_own(s, name);
     if (l->name == NULL) return LODE_ERR_NO_MEMORY;
+    if (s->side.n > 0 && strcmp(l->name, SPACE_INPUT_BLOCK) == 0)
+        return lode_yaml_fail(item, "`%s` is the name of the input's block here", l->name);
     if (layers_name_taken(s, l->name))
         return lode_yaml_fail(item, "two layers are called `%s`", l->name);
     return LODE_OK;
@@ -75,23 +79,88 @@ static lode_status layers_scale(const layers_state *st, const lode_yaml *item, i
     return LODE_OK;
 }
 
+/* `channels: {choices: [...], decision: NAME}`; *out is the largest. */
+static lode_status layers_width(const layers_state *st, lode_yaml *item, lode_yaml *node,
+                                const space_layer *l, space_size *width, int64_t *out) {
+    if (l->kind == SPACE_CELL)
+        return lode_yaml_fail(node, "the channels of a cell cannot be a decision");
+    if (l->kind == SPACE_FIXED && l->op.kind == &lode_block_linear)
+        return lode_yaml_fail(node, "the outputs of a linear layer cannot be a decision");
+    LODE_TRY(space_read_size(st->s, node, 1, LAYERS_MAX_CHANNELS, true, width));
+    double *value = space_own(st->s, LODE_NEW_ARRAY(double, width->n));
+    if (value == NULL) return LODE_ERR_NO_MEMORY;
+    for (int k = 0; k < width->n; k++) {
+        *out = (int64_t)width->value[k];
+        LODE_TRY(layers_scale(st, item, out));
+        value[k] = (double)*out;
+        if (k > 0 && !(value[k] > value[k - 1]))
+            return lode_yaml_fail(node, "space.width %g makes two choices the same, %lld channels",
+                                  st->s->resolved.width, (long long)*out);
+    }
+    width->value = value;
+    return LODE_OK;
+}
+
+/* What leaves the layers of an item: *out, the largest of *width where that is a decision. */
 static lode_status layers_channels(const layers_state *st, lode_yaml *item, const space_layer *l,
-                                   int64_t *out) {
+                                   space_size *width, int64_t *out) {
     bool classifier = l->kind == SPACE_FIXED && l->op.kind == &lode_block_linear;
+    lode_yaml *node = lode_yaml_get(item, "channels");
+    *width = (space_size){0};
+    if (node != NULL && node->kind == LODE_YAML_MAP)
+        return layers_width(st, item, node, l, width, out);
     LODE_TRY(lode_yaml_int(item, "channels", 0, 0, LAYERS_MAX_CHANNELS, out));
     if (*out > 0) return layers_scale(st, item, out);
     if (l->kind == SPACE_CELL) return lode_yaml_fail(item, "a cell needs the key `channels`");
     *out = classifier ? st->s->resolved.classes : st->channels;
+    if (!classifier) *width = st->width;
+    return LODE_OK;
+}
+
+/* The item's width becomes a decision when its first layer has a name; the others share it. */
+static lode_status layers_width_decision(lode_space *s, lode_yaml *item, const char *layer,
+                                         space_size *width) {
+    const char *given = NULL;
+    if (width->n == 0 || width->decision >= 0) return LODE_OK;
+    lode_yaml *node = lode_yaml_get(item, "channels");
+    LODE_TRY(lode_yaml_string(node, "decision", NULL, &given));
+    if (given != NULL) LODE_TRY(space_check_name(node, given));
+    const lode_decision like = {.name = given != NULL ? lode_strdup(given)
+                                                      : lode_format("%s.channels", layer),
+                                .kind = LODE_DECISION_WIDTH,
+                                .parent = -1};
+    return space_add_size(s, node, like, width);
+}
+
+/* Kernel and expansion of a block, as decisions of this layer. `l` has its decision already; option
+   -1: a fixed layer. */
+static lode_status layers_op_sizes(lode_space *s, const lode_yaml *item, const space_layer *l,
+                                   int option, space_op *op) {
+    static const char *const word[LODE_N_SIZES] = {"kernel", "expand"};
+    static const lode_decision_kind kind[LODE_N_SIZES] = {LODE_DECISION_KERNEL,
+                                                          LODE_DECISION_EXPAND};
+    for (int i = 0; i < LODE_N_SIZES; i++) {
+        if (op->size[i].n == 0) continue;
+        const char *block = space_own(s, option < 0 ? lode_strdup(l->name)
+                                                    : lode_format("%s.%s", l->name, op->name));
+        if (block == NULL) return LODE_ERR_NO_MEMORY;
+        const lode_decision like = {.name = lode_format("%s.%s", block, word[i]),
+                                    .kind = kind[i],
+                                    .block = block,
+                                    .parent = option < 0 ? -1 : l->decision,
+                                    .parent_option = option < 0 ? 0 : option};
+        LODE_TRY(space_add_size(s, item, like, &op->size[i]));
+    }
     return LODE_OK;
 }
 
 /* ---- the three kinds ---- */
 static lode_status layers_fixed(layers_state *st, lode_yaml *item, space_layer *l) {
-    (void)st;
     if (l->op.kind->nothing)
         return lode_yaml_fail(item, "`none` is an option of a cell, not a layer");
     l->out = l->site.out;
-    return space_check_op(item, &l->op, &l->site);
+    LODE_TRY(space_check_op(item, &l->op, &l->site));
+    return layers_op_sizes(st->s, item, l, -1, &l->op);
 }
 
 static const space_set *layers_set(const lode_space *s, const char *name) {
@@ -107,11 +176,12 @@ static lode_status layers_choice(layers_state *st, lode_yaml *item, space_layer 
     if (set == NULL)
         return lode_yaml_fail(node, "there is no set `%s`",
                               node->kind == LODE_YAML_SCALAR ? node->scalar : "[...]");
+    if (lode_space_find_decision(s, l->name) >= 0)
+        return lode_yaml_fail(item, "there is a decision `%s` already, about channels", l->name);
     LODE_TRY(space_add_decision(s, l->name, &l->decision));
-    lode_decision *d = &s->decision[l->decision];
     l->option = space_own(s, LODE_NEW_ARRAY(space_op, set->n));
     if (l->option == NULL) return LODE_ERR_NO_MEMORY;
-    bool same = l->site.in == l->site.out && l->site.stride == 1;
+    bool same = lode_site_keeps_shape(&l->site);
     for (int k = 0; k < set->n; k++) {
         const space_option *o = &set->option[k];
         if (o->op.kind->nothing)
@@ -120,8 +190,11 @@ static lode_status layers_choice(layers_state *st, lode_yaml *item, space_layer 
         if (!same && o->at_change == SPACE_DROP) continue;
         const space_op *op = !same && o->at_change == SPACE_REPLACE ? &o->replacement : &o->op;
         LODE_TRY(space_check_op(o->node, op, &l->site));
-        l->option[l->n_options++] = *op;
+        l->option[l->n_options] = *op;
+        LODE_TRY(layers_op_sizes(s, o->node, l, l->n_options, &l->option[l->n_options]));
+        lode_decision *d = &s->decision[l->decision]; /* making a size may have moved it */
         d->option[d->n_options++] = op->name;
+        l->n_options++;
     }
     if (l->n_options == 0)
         return lode_yaml_fail(item, "no option of `%s` can change the shape", set->name);
@@ -132,7 +205,7 @@ static lode_status layers_choice(layers_state *st, lode_yaml *item, space_layer 
 
 lode_site space_edge_site(const space_layer *l, const space_edge *e) {
     int64_t stride = e->from < l->cell->n_inputs ? l->site.stride : 1;
-    return (lode_site){l->site.out, l->site.out, stride};
+    return (lode_site){.in = l->site.out, .out = l->site.out, .stride = stride};
 }
 
 const space_op *space_edge_op(const space_layer *l, const space_edge *e, int option) {
@@ -187,8 +260,8 @@ static lode_status layers_preprocess(lode_space *s, const lode_yaml *item, space
 
 static lode_status layers_cell_inputs(layers_state *st, lode_yaml *item, space_layer *l) {
     const space_cell *c = l->cell;
-    l->pre_site[0] = (lode_site){st->before, l->site.out, st->before_stride};
-    l->pre_site[1] = (lode_site){st->channels, l->site.out, 1};
+    l->pre_site[0] = (lode_site){.in = st->before, .out = l->site.out, .stride = st->before_stride};
+    l->pre_site[1] = (lode_site){.in = st->channels, .out = l->site.out, .stride = 1};
     if (c->n_inputs == 1) l->pre_site[0] = l->pre_site[1];
     for (int i = 0; i < c->n_inputs && c->preprocess; i++)
         LODE_TRY(layers_preprocess(st->s, item, l, i));
@@ -224,6 +297,8 @@ static lode_status layers_cell(layers_state *st, lode_yaml *item, space_layer *l
         return lode_yaml_fail(node, "there is no cell `%s`",
                               node->kind == LODE_YAML_SCALAR ? node->scalar : "[...]");
     if (l->site.stride > 2) return lode_yaml_fail(item, "cells have stride 1 or 2");
+    if (l->in_width.n > 0)
+        return lode_yaml_fail(item, "a cell cannot follow channels that are a decision");
     l->cell = c;
     LODE_TRY(layers_cell_inputs(st, item, l));
     if (c->first_decision < 0) LODE_TRY(layers_cell_decisions(s, c));
@@ -267,30 +342,40 @@ static lode_status layers_append(layers_state *st, lode_yaml *item, space_layer 
     LODE_TRY(l->kind == SPACE_FIXED    ? layers_fixed(st, item, l)
              : l->kind == SPACE_CHOICE ? layers_choice(st, item, l)
                                        : layers_cell(st, item, l));
+    LODE_TRY(space_list_sizes(s, item, l));
     LODE_TRY(lode_grow((void **)&s->layer, &s->layer_capacity, s->n_layers + 1, sizeof *s->layer));
     s->layer[s->n_layers++] = *l;
     bool cell = l->kind == SPACE_CELL;
     st->before = cell ? st->channels : l->out;
     st->before_stride = cell ? l->site.stride : 1;
     st->channels = l->out;
+    st->width = l->out_width;
     return LODE_OK;
 }
 
 static lode_status layers_item(layers_state *st, lode_yaml *item) {
     space_layer first = {0};
     int64_t repeat, stride, channels;
+    space_size width;
     if (item->kind != LODE_YAML_MAP) return lode_yaml_fail(item, "a layer is a map of keys");
     item->used = true;
     LODE_TRY(layers_kind(st->s, item, &first));
     LODE_TRY(lode_yaml_int(item, "repeat", 1, 1, 1024, &repeat));
     LODE_TRY(lode_yaml_int(item, "stride", 1, 1, 64, &stride));
-    LODE_TRY(layers_channels(st, item, &first, &channels));
+    LODE_TRY(layers_channels(st, item, &first, &width, &channels));
     bool stage = first.kind == SPACE_CELL && lode_yaml_get(item, "repeat") != NULL;
     if (stage && st->s->resolved.repeats > 0) repeat = st->s->resolved.repeats;
     for (int64_t i = 0; i < repeat; i++) {
         space_layer l = first;
-        l.site = (lode_site){st->channels, channels, i == 0 ? stride : 1};
         LODE_TRY(layers_name(st, item, &l, i, repeat));
+        LODE_TRY(layers_width_decision(st->s, item, l.name, &width));
+        l.in_width = st->width;
+        l.out_width = width;
+        l.site = (lode_site){.in = st->channels,
+                             .out = channels,
+                             .stride = i == 0 ? stride : 1,
+                             .elastic = l.in_width.n > 0 || l.out_width.n > 0,
+                             .changes = !space_size_same(&l.in_width, &l.out_width)};
         LODE_TRY(layers_append(st, item, &l));
     }
     return LODE_OK;

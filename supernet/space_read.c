@@ -72,6 +72,23 @@ static lode_status space_unknown_kind(const lode_yaml *node, const char *name) {
     return status;
 }
 
+/* `kernel: {choices: [3, 5]}`; params get the largest. */
+static lode_status space_read_op_size(lode_space *s, lode_yaml *node, const lode_option *row,
+                                      const lode_option_table *table, void *params, space_op *out) {
+    const bool kernel = strcmp(row->name, "kernel") == 0, expand = strcmp(row->name, "expand") == 0;
+    const lode_size which = kernel ? LODE_SIZE_KERNEL : LODE_SIZE_EXPAND;
+    space_size *size = &out->size[which];
+    if ((!kernel && !expand) || !(out->kind->sizes >> which & 1u))
+        return lode_yaml_fail(node, "should be one value");
+    LODE_TRY(space_read_size(s, node, row->min, row->max, kernel, size));
+    for (int k = 0; kernel && k < size->n; k++)
+        if ((int64_t)size->value[k] % 2 == 0)
+            return lode_yaml_fail(node, "kernel is %g; an odd one is needed", size->value[k]);
+    char largest[32];
+    snprintf(largest, sizeof largest, "%.17g", space_size_largest(size));
+    return lode_options_assign(table, row->name, largest, params);
+}
+
 lode_status space_read_op(lode_space *s, lode_yaml *map, space_op *out) {
     const char *name;
     LODE_TRY(lode_yaml_string(map, "op", NULL, &name));
@@ -81,24 +98,37 @@ lode_status space_read_op(lode_space *s, lode_yaml *map, space_op *out) {
     void *params = space_own(s, lode_calloc(1, kind->params_size));
     if (params == NULL) return LODE_ERR_NO_MEMORY;
     lode_option_table table = {kind->name, kind->rows, kind->n_rows};
+    out->kind = kind;
+    out->params = params;
     LODE_TRY(lode_options_default(&table, params));
     for (int i = 0; i < kind->n_rows; i++) {
         const char *key = kind->rows[i].name;
-        const lode_yaml *node = lode_yaml_get(map, key);
+        lode_yaml *node = lode_yaml_get(map, key);
         if (node == NULL) continue;
+        if (node->kind == LODE_YAML_MAP) {
+            LODE_TRY(space_read_op_size(s, node, &kind->rows[i], &table, params, out));
+            continue;
+        }
         if (node->kind != LODE_YAML_SCALAR) return lode_yaml_fail(node, "should be one value");
         if (lode_options_assign(&table, key, node->scalar, params) != LODE_OK)
             return lode_error_context("%s:%d", lode_yaml_name(node), node->line);
     }
-    out->kind = kind;
-    out->params = params;
     return LODE_OK;
+}
+
+bool lode_site_keeps_shape(const lode_site *site) {
+    return site->in == site->out && site->stride == 1 && !site->changes;
 }
 
 lode_status space_check_op(const lode_yaml *node, const space_op *op, const lode_site *site) {
     const lode_block_kind *kind = op->kind;
-    bool same_channels = site->in == site->out, same_shape = same_channels && site->stride == 1;
-    if (kind->same_shape && !same_shape)
+    bool same_channels = site->in == site->out && !site->changes;
+    if (site->elastic && !kind->elastic)
+        return lode_yaml_fail(node,
+                              "%s cannot stand where a number of channels is a decision, as it is "
+                              "before or after this layer",
+                              kind->name);
+    if (kind->same_shape && !lode_site_keeps_shape(site))
         return lode_yaml_fail(node,
                               "%s cannot change the shape, and here %lld channels become %lld with "
                               "stride %lld (see `at_shape_change`)",

@@ -3,7 +3,11 @@
    MACs and parameters are sums over blocks, and every block that has any reads one decision. So a
    table of (decision, option) answers for all architectures: free decisions take their best option,
    a node that keeps k edges takes the k edges that change the sum most. One trace per option number
-   fills the table. */
+   fills the table.
+
+   Sizes are the exception: a block reads several of them. But MACs and parameters of a block grow
+   with each of its sizes, so the least of all lies where all sizes are smallest, the most where all
+   are largest, and with the sizes set so the rest is a sum over decisions again. */
 #include "supernet/supernet_internal.h"
 
 #include <string.h>
@@ -22,36 +26,70 @@ static const lode_block *summary_block(const lode_supernet *net, const char *lab
     return NULL;
 }
 
-/* All decisions at option k, or at their last one. */
-static lode_arch summary_arch(const lode_space *s, int k) {
+static bool summary_is_size(const lode_space *s, int decision) {
+    return s->decision[decision].kind != LODE_DECISION_BLOCK;
+}
+
+/* All decisions at option k, or at their last one; sizes at their smallest (sign -1) or largest. */
+static lode_arch summary_arch(const lode_space *s, int k, int sign) {
     lode_arch a = {.n = (int)s->n_decisions};
     for (int d = 0; d < a.n; d++) {
         int n = s->decision[d].n_options;
         a.option[d] = (uint8_t)(k < n ? k : n - 1);
+        if (summary_is_size(s, d)) a.option[d] = (uint8_t)(sign < 0 ? 0 : n - 1);
     }
     return a;
 }
 
-static lode_status summary_macs(lode_supernet *net, int k, lode_tape *trace, summary_table *t) {
-    lode_arch a = summary_arch(net->space, k);
+/* The one decision a block reads beside sizes: -1 none, -2 several. */
+static int summary_read(const lode_space *s, const lode_block *b) {
+    int found = -1;
+    for (int r = 0; r < b->n_reads; r++)
+        if (!summary_is_size(s, b->reads[r].decision))
+            found = found == -1 ? b->reads[r].decision : -2;
+    return found;
+}
+
+static lode_status summary_macs(lode_supernet *net, int k, int sign, lode_tape *trace,
+                                summary_table *t) {
+    lode_arch a = summary_arch(net->space, k, sign);
     LODE_TRY(lode_supernet_trace(net, &a, 1, false, trace));
     for (int i = 0; i < lode_trace_n(trace); i++) {
         const lode_trace_call *call = lode_trace_get(trace, i);
         const lode_block *b = summary_block(net, call->label);
         if (call->count.macs == 0) continue;
-        if (b == NULL || b->n_reads > 1)
+        const int d = b != NULL ? summary_read(net->space, b) : -2;
+        if (d == -2)
             return LODE_FAIL(LODE_ERR_INTERNAL, "summary: %s is priced and reads no one decision",
                              call->label);
-        if (b->n_reads == 0) {
+        if (d == -1) {
             if (k == 0) t->fixed += call->count.macs;
-        } else if (k < net->space->decision[b->reads[0].decision].n_options) {
-            t->of[b->reads[0].decision][k] += call->count.macs;
+        } else if (k < net->space->decision[d].n_options) {
+            t->of[d][k] += call->count.macs;
         }
     }
     return LODE_OK;
 }
 
-static void summary_params(const lode_supernet *net, summary_table *t) {
+/* By differences from one architecture. */
+static lode_status summary_sized_params(const lode_supernet *net, int sign, summary_table *t) {
+    const lode_space *s = net->space;
+    const lode_arch base = summary_arch(s, 0, sign);
+    int64_t of_base, n;
+    LODE_TRY(lode_supernet_count_parameters(net, &base, &of_base));
+    t->fixed = (double)of_base;
+    for (int d = 0; d < s->n_decisions; d++)
+        for (int k = 1; k < s->decision[d].n_options && !summary_is_size(s, d); k++) {
+            lode_arch a = base;
+            a.option[d] = (uint8_t)k;
+            LODE_TRY(lode_supernet_count_parameters(net, &a, &n));
+            t->of[d][k] = (double)(n - of_base);
+        }
+    return LODE_OK;
+}
+
+static lode_status summary_params(const lode_supernet *net, int sign, summary_table *t) {
+    if (lode_space_has_sizes(net->space)) return summary_sized_params(net, sign, t);
     for (int64_t i = 0; i < net->space->n_layers; i++) {
         const net_layer *nl = &net->layer[i];
         const space_layer *l = nl->l;
@@ -66,6 +104,7 @@ static void summary_params(const lode_supernet *net, summary_table *t) {
                 t->of[l->decision + option / per_edge][option % per_edge] += n;
         }
     }
+    return LODE_OK;
 }
 
 /* ---- searching ---- */
@@ -98,38 +137,50 @@ static void summary_group(const summary_table *t, const lode_space *s, const spa
 
 /* The extreme value of the table, and where. sign 1: the largest, -1: the smallest. */
 static double summary_extreme(const summary_table *t, const lode_space *s, int sign, lode_arch *a) {
-    *a = (lode_arch){.n = (int)s->n_decisions};
-    for (int d = 0; d < a->n; d++) a->option[d] = (uint8_t)summary_best(t, s, d, -1, sign);
+    *a = summary_arch(s, 0, sign);
+    for (int d = 0; d < a->n; d++)
+        if (!summary_is_size(s, d)) a->option[d] = (uint8_t)summary_best(t, s, d, -1, sign);
     for (int64_t i = 0; i < s->n_groups; i++) summary_group(t, s, &s->group[i], sign, a);
     double sum = t->fixed;
     for (int d = 0; d < a->n; d++) sum += t->of[d][a->option[d]];
     return sum;
 }
 
+/* One end of both ranges. */
+static lode_status summary_end(lode_supernet *net, lode_tape *trace, int sign, double *macs,
+                               double *params, lode_arch *where) {
+    const lode_space *s = net->space;
+    lode_arch unused;
+    int most = 1;
+    summary_table *t = LODE_NEW(summary_table);
+    lode_status status = t != NULL ? LODE_OK : LODE_ERR_NO_MEMORY;
+    for (int d = 0; d < s->n_decisions; d++)
+        if (s->decision[d].n_options > most) most = s->decision[d].n_options;
+    for (int k = 0; status == LODE_OK && k < most; k++)
+        status = summary_macs(net, k, sign, trace, t);
+    if (status == LODE_OK) {
+        *macs = summary_extreme(t, s, sign, where);
+        space_clear_unread(s, where);
+        memset(t, 0, sizeof *t);
+        status = summary_params(net, sign, t);
+    }
+    if (status == LODE_OK) *params = summary_extreme(t, s, sign, &unused);
+    lode_free(t);
+    return status;
+}
+
 lode_status lode_space_summarize(lode_space *s, lode_space_summary *out) {
     lode_supernet *net = NULL;
     lode_tape *trace = NULL;
     lode_status status;
-    lode_arch unused;
-    int most = 1;
     *out = (lode_space_summary){.log10_count = lode_space_log10_count(s)};
-    summary_table *macs = LODE_NEW(summary_table), *params = LODE_NEW(summary_table);
-    if (macs == NULL || params == NULL) LODE_GOTO(LODE_ERR_NO_MEMORY);
     LODE_GOTO(lode_supernet_create(s, NULL, LODE_F32, 0, &net));
     LODE_GOTO(lode_tape_create(LODE_TRACE, NULL, &trace));
-    for (int d = 0; d < s->n_decisions; d++)
-        if (s->decision[d].n_options > most) most = s->decision[d].n_options;
-    for (int k = 0; k < most; k++) LODE_GOTO(summary_macs(net, k, trace, macs));
-    summary_params(net, params);
-    out->min_macs = summary_extreme(macs, s, -1, &out->smallest);
-    out->max_macs = summary_extreme(macs, s, 1, &out->largest);
-    out->min_params = summary_extreme(params, s, -1, &unused);
-    out->max_params = summary_extreme(params, s, 1, &unused);
+    LODE_GOTO(summary_end(net, trace, -1, &out->min_macs, &out->min_params, &out->smallest));
+    LODE_GOTO(summary_end(net, trace, 1, &out->max_macs, &out->max_params, &out->largest));
 done:
     lode_tape_destroy(trace);
     lode_supernet_destroy(net);
-    lode_free(params);
-    lode_free(macs);
     return status;
 }
 

@@ -134,11 +134,33 @@ int64_t net_slot_elements(const lode_supernet *net, const net_slot *slot) {
     return n;
 }
 
+/* Where sizes are decisions a slot holds more than an architecture has: one pass over shapes adds
+   up what blocks ask for. */
+static lode_status supernet_count_asked(const lode_supernet *net, const lode_arch *arch,
+                                        int64_t *out) {
+    lode_choice choice[LODE_MAX_DECISIONS];
+    lode_tape *t;
+    lode_var *x;
+    lode_pass p = {.options.bn = LODE_BN_TRAIN, .elements = out};
+    memcpy(&p.net, &net, sizeof p.net); /* a trace changes nothing of it */
+    LODE_TRY(lode_tape_create(LODE_TRACE, NULL, &t));
+    p.tape = t;
+    lode_choice_from_arch(arch, choice);
+    lode_status status = supernet_input(net, t, 1, &x);
+    if (status == LODE_OK) {
+        net_forward(&p, x, choice);
+        status = lode_tape_status(t);
+    }
+    lode_tape_destroy(t);
+    return status;
+}
+
 lode_status lode_supernet_count_parameters(const lode_supernet *net, const lode_arch *arch,
                                            int64_t *out) {
     *out = 0;
     if (net->fixed) arch = &net->arch;
     LODE_TRY(space_check_range(net->space, arch));
+    if (lode_space_has_sizes(net->space)) return supernet_count_asked(net, arch, out);
     for (int64_t i = 0; i < net->space->n_layers; i++) {
         const net_layer *nl = &net->layer[i];
         const space_layer *l = nl->l;
@@ -173,6 +195,16 @@ lode_status lode_supernet_trace(lode_supernet *net, const lode_arch *arch, int64
 }
 
 /* ---- extraction ---- */
+static lode_status supernet_copy_part(lode_tensor *to, lode_tensor *from) {
+    lode_tensor *part;
+    if (!net_is_part(&from->shape, &to->shape))
+        return LODE_FAIL(LODE_ERR_INTERNAL, "supernet: a parameter is larger than the supernet's");
+    LODE_TRY(net_part_of(from, &to->shape, &part));
+    lode_status status = lode_tensor_copy(to, part);
+    lode_tensor_release(part);
+    return status;
+}
+
 lode_status lode_supernet_extract(lode_supernet *net, const lode_arch *arch, lode_supernet **out) {
     *out = NULL;
     lode_supernet *sub = NULL;
@@ -197,7 +229,7 @@ lode_status lode_supernet_extract(lode_supernet *net, const lode_arch *arch, lod
         while (from < net->n_parameters && strcmp(net->parameter[from]->name, p->name) != 0) from++;
         if (from == net->n_parameters)
             LODE_GOTO(LODE_FAIL(LODE_ERR_INTERNAL, "supernet: no parameter %s", p->name));
-        LODE_GOTO(lode_tensor_copy(p->value, net->parameter[from]->value));
+        LODE_GOTO(supernet_copy_part(p->value, net->parameter[from]->value));
     }
     *out = sub;
     return LODE_OK;
@@ -220,7 +252,7 @@ lode_status lode_supernet_calibrate_end(lode_supernet *net) {
         const net_pool *pool = net->pool[i];
         if (pool == NULL || pool->n == 0) continue;
         lode_tensor *mean = net->parameter[i]->value, *var = net->parameter[i + 1]->value;
-        for (int64_t c = 0; c < lode_tensor_count(mean); c++) {
+        for (int64_t c = 0; c < lode_tensor_count(pool->batch_mean); c++) {
             lode_put(mean, c, pool->mean[c]);
             lode_put(var, c, pool->m2[c] / pool->n);
         }

@@ -38,14 +38,58 @@ struct lode_supernet {
     net_pool **pool; /* [n_parameters], at the running mean's index; NULL outside calibration */
 };
 
+/* A size in one pass. weights NULL: one option is active; else the active ones are mixed. */
+typedef struct net_size {
+    const space_size *of;
+    uint64_t active;
+    lode_var *weights;
+} net_size;
+/* Those that a layer reads. While the supernet is built there are none: all have their largest. */
+typedef struct net_sizes {
+    int n;
+    net_size at[LODE_MAX_READS];
+} net_sizes;
+
 struct lode_pass {
     lode_supernet *net;
     lode_tape *tape;
     lode_forward_options options;
     bool building;
-    int cursor;       /* next parameter of the block that runs */
-    const char *path; /* building: "layer3.k5_e6" */
+    net_sizes sizes;      /* of the layer that runs */
+    const space_layer *l; /* it, and the block in it */
+    const space_op *op;
+    int64_t *elements; /* when not NULL: trainable elements that were asked for are added */
+    int cursor;        /* next parameter of the block that runs */
+    const char *path;  /* building: "layer3.k5_e6" */
 };
+
+/* ---- sizes.c ---- */
+lode_status net_read_sizes(lode_pass *p, const space_layer *l, const lode_choice *choice);
+/* Weights of the sizes that are mixed, for the inputs of a recomputed region; how many. */
+int net_size_inputs(const net_sizes *s, lode_var **out /* [LODE_MAX_READS] */);
+/* The site with the channels of this pass. */
+lode_site net_real_site(const lode_pass *p, const lode_site *site);
+/* Is `part` what a smaller option has of a weight: the first channels, the middle taps? */
+bool net_is_part(const lode_shape *whole, const lode_shape *part);
+lode_status net_part_of(lode_tensor *whole, const lode_shape *shape, lode_tensor **out);
+lode_var *net_part_var(lode_pass *p, lode_parameter *q, const lode_shape *shape);
+
+/* ---- resolution.c ---- */
+/* Resolutions that are mixed: sides of their maps at the layer where the pass is. */
+typedef struct net_resolution {
+    int n, top; /* options; the largest that is active. top -1: nothing is mixed */
+    uint64_t active;
+    lode_var *weights;
+    int64_t height[LODE_MAX_WIDTHS], width[LODE_MAX_WIDTHS]; /* [n] */
+} net_resolution;
+/* The input at the (largest) resolution that was chosen. */
+lode_var *net_enter_resolution(lode_pass *p, const lode_choice *choice, lode_var *x,
+                               net_resolution *r);
+/* Does the next layer run at several resolutions? */
+bool net_mixes_resolutions(const net_resolution *r);
+typedef lode_var *(*net_layer_runner)(lode_pass *p, void *ctx, lode_var *x);
+lode_var *net_mix_resolutions(lode_pass *p, net_resolution *r, const char *name, lode_var *x,
+                              net_layer_runner run, void *ctx);
 
 /* ---- pass.c ---- */
 void net_pool_destroy(net_pool *pool);

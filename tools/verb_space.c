@@ -54,21 +54,11 @@ const cli_verb cli_verb_space_list = {
 
 /* ---- show ---- */
 
-static lode_status show_range(cli *c, const workspace *w, const char *spec, json_t *out) {
-    lode_cost *cost = NULL;
-    double min = 0, max = 0;
-    bool exact = false;
+static void show_range(cli *c, const char *name, double min, double max, json_t *out) {
     char a[16], b[16];
-    LODE_TRY(lode_cost_open(spec, w->net, 1, &cost));
-    lode_status status = lode_cost_range(cost, &min, &max, NULL, NULL, &exact);
-    if (status == LODE_OK) {
-        cli_print(c, "%-8s %s to %s%s\n", spec, cli_si(min, a), cli_si(max, b),
-                  exact ? "" : "   (found by search)");
-        json_object_set_new(out, spec,
-                            json_pack("{s:f, s:f, s:b}", "min", min, "max", max, "exact", exact));
-    }
-    lode_cost_close(cost);
-    return status;
+    cli_print(c, "%-8s %s to %s\n", name, cli_si(min, a), cli_si(max, b));
+    json_object_set_new(out, name,
+                        json_pack("{s:f, s:f, s:b}", "min", min, "max", max, "exact", 1));
 }
 
 static lode_status show_run(cli *c) {
@@ -85,8 +75,12 @@ static lode_status show_run(cli *c) {
     json_object_set_new(out, "name", json_string(lode_space_name(w.space)));
     json_object_set_new(out, "decisions", json_integer(lode_space_n_decisions(w.space)));
     json_object_set_new(out, "log10_architectures", json_real(lode_space_log10_count(w.space)));
-    lode_status status = show_range(c, &w, "macs", out);
-    if (status == LODE_OK) status = show_range(c, &w, "params", out);
+    lode_space_summary m;
+    lode_status status = lode_space_summarize(w.space, &m);
+    if (status == LODE_OK) {
+        show_range(c, "macs", m.min_macs, m.max_macs, out);
+        show_range(c, "params", m.min_params, m.max_params, out);
+    }
     for (int d = 0; d < lode_space_n_decisions(w.space); d++) {
         const lode_decision *decision = lode_space_decision(w.space, d);
         cli_print(c, "  %-20s", decision->name);

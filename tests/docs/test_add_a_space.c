@@ -7,7 +7,7 @@ static void test_options_and_check(void **state) {
     (void)state;
     const lode_block_kind *kind = &lode_block_ghost;
     block_ghost_params p = {.kernel = 5, .act = LODE_ACT_RELU};
-    lode_site even = {8, 16, 1}, odd = {8, 15, 1};
+    lode_site even = {.in = 8, .out = 16, .stride = 1}, odd = {.in = 8, .out = 15, .stride = 1};
     assert_string_equal(kind->name, "ghost");
     assert_int_equal(kind->n_rows, 2);
     assert_int_equal(kind->params_size, sizeof p);

@@ -5,8 +5,8 @@
 
 #include <math.h>
 
-static const char *const spaces[] = {"fbnet-fashion", "fbnet-cifar", "nasbench-macro",
-                                     "nasbench201"};
+static const char *const spaces[] = {"fbnet-fashion", "fbnet-cifar",   "nasbench-macro",
+                                     "nasbench201",   "fbnetv2-cifar", "single-path-cifar"};
 
 typedef struct fixture {
     lode_space *space;

@@ -37,21 +37,22 @@ static void check_extracted(lode_supernet *net, lode_space *s, const lode_runner
 
 static void test_extract(void **state) {
     (void)state;
-    const char *texts[] = {TINY_CHAIN, TINY_CELLS};
+    const char *texts[] = {TINY_CHAIN, TINY_CELLS, TINY_WIDTHS, TINY_KERNELS, TINY_SIDES};
     char *dir = test_temp_dir();
     lode_dispatch *d;
     assert_ok(lode_dispatch_create(NULL, &d));
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 5; i++) {
         lode_supernet *net;
         lode_space *s = tiny_space(texts[i]);
         assert_ok(lode_supernet_create(s, NULL, LODE_F32, 3, &net));
         tiny_disturb(net);
-        check_extracted(net, s, lode_dispatch_runner(d), dir, 12, 3);
+        check_extracted(net, s, lode_dispatch_runner(d), dir, i < 2 ? 12 : 30, 3);
         lode_supernet_destroy(net);
         lode_space_release(s);
     }
-    const char *shipped[] = {"fbnet-fashion", "nasbench-macro", "nasbench201", "darts"};
-    for (int i = 0; i < 4; i++) {
+    const char *shipped[] = {"fbnet-fashion", "nasbench-macro", "nasbench201",
+                             "darts",         "fbnetv2-cifar",  "single-path-cifar"};
+    for (int i = 0; i < 6; i++) {
         lode_space *s;
         lode_supernet *net;
         lode_space_options options = {.name = shipped[i]};

@@ -32,8 +32,8 @@ static void test_published_ranges(void **state) {
 /* No sampled architecture leaves the range; the extremes are valid and reach it. */
 static void test_sampled_within(void **state) {
     (void)state;
-    const char *names[] = {"fbnet-fashion", "darts"};
-    for (int i = 0; i < 2; i++) {
+    const char *names[] = {"fbnet-fashion", "darts", "fbnetv2-cifar", "single-path-cifar"};
+    for (int i = 0; i < 4; i++) {
         lode_space *s = load(names[i]);
         lode_space_summary m;
         lode_supernet *net;

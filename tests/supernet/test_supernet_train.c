@@ -111,8 +111,8 @@ static void check_direction(mixture *m, int only) {
 
 static void test_gradients(void **state) {
     (void)state;
-    const char *texts[] = {TINY_CHAIN, TINY_CELLS};
-    for (int i = 0; i < 4; i++) {
+    const char *texts[] = {TINY_CHAIN, TINY_CELLS, TINY_WIDTHS, TINY_SIDES, TINY_KERNELS};
+    for (int i = 0; i < 9; i++) { /* kernels are not mixed per sample */
         mixture m;
         mixture_open(&m, texts[i / 2], i % 2 == 1);
         mixture_loss(&m, true);
@@ -144,15 +144,16 @@ static void check_same_gradients(const mixture *a, const mixture *b) {
    Running statistics move once. */
 static void test_remat(void **state) {
     (void)state;
-    const char *texts[] = {TINY_CHAIN, TINY_CELLS};
+    const char *texts[] = {TINY_CHAIN, TINY_CELLS, TINY_WIDTHS, TINY_SIDES, TINY_KERNELS};
     const uint64_t active[] = {~UINT64_C(0), 6, 11, 0};
-    for (int i = 0; i < 16; i++) {
+    for (int i = 0; i < 40; i++) {
         mixture a, b;
-        mixture_open(&a, texts[i & 1], (i & 2) != 0);
-        mixture_open(&b, texts[i & 1], (i & 2) != 0);
+        if (i % 10 == 9) continue; /* kernels are not mixed per sample */
+        mixture_open(&a, texts[i % 5], i % 10 >= 5);
+        mixture_open(&b, texts[i % 5], i % 10 >= 5);
         a.options = b.options = (lode_forward_options){.bn = LODE_BN_TRAIN, .drop_path = 0.3};
         b.options.remat = LODE_REMAT_LAYER;
-        a.active = b.active = active[i / 4];
+        a.active = b.active = active[i / 10];
         double loss = mixture_loss(&a, true);
         assert_true(mixture_loss(&b, true) == loss);
         check_same_gradients(&a, &b);

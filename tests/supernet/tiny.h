@@ -47,6 +47,55 @@
     "  - {name: pool, op: global_pool}\n"                                                          \
     "  - {name: classifier, op: linear}\n"
 
+/* Widths of stages, of a layer alone, of what a pool passes on; residuals, skips, and a gate. */
+#define TINY_WIDTHS                                                                                \
+    "name: tiny-widths\ninput: {channels: 2, size: 7}\nclasses: 3\n"                               \
+    "sets:\n  s:\n"                                                                                \
+    "    a: {op: mbconv, kernel: 3, expand: 2, act: swish}\n"                                      \
+    "    b: {op: mbconv, kernel: 5, expand: 1, act: relu6}\n"                                      \
+    "    c: {op: mbconv, kernel: 3, expand: 8, se: 0.5, act: hswish}\n"                            \
+    "    skip: {op: skip, at_shape_change: {op: conv, kernel: 1, act: none}}\n"                    \
+    "layers:\n"                                                                                    \
+    "  - {name: stem, op: conv, kernel: 3, channels: {choices: [2, 3, 5], decision: w1}, act: "    \
+    "swish}\n"                                                                                     \
+    "  - {choice: s, channels: {choices: [2, 3, 5], decision: w1}}\n"                              \
+    "  - {choice: s, channels: {choices: [4, 6]}, stride: 2, repeat: 2}\n"                         \
+    "  - {name: small, op: avg_pool}\n"                                                            \
+    "  - {name: head, op: conv, kernel: 1, order: act_conv_bn, channels: {choices: [5, 8]}}\n"     \
+    "  - {name: mid, op: conv, kernel: 1, bn: false, bias: true, channels: 6}\n"                   \
+    "  - {name: pool, op: global_pool}\n"                                                          \
+    "  - {name: classifier, op: linear}\n"
+
+/* Kernels and expansions too, of options and of a fixed layer. */
+#define TINY_KERNELS                                                                               \
+    "name: tiny-kernels\ninput: {channels: 2, size: 7}\nclasses: 3\n"                              \
+    "sets:\n  s:\n"                                                                                \
+    "    mb: {op: mbconv, kernel: {choices: [3, 5]}, expand: {choices: [1, 2, 4]}, act: relu6}\n"  \
+    "    k3: {op: mbconv, kernel: 3, expand: {choices: [1.5, 2]}, act: swish}\n"                   \
+    "    skip: {op: skip, at_shape_change: drop}\n"                                                \
+    "layers:\n"                                                                                    \
+    "  - {name: stem, op: conv, kernel: 3, channels: 4, act: swish}\n"                             \
+    "  - {choice: s, channels: {choices: [3, 4]}, repeat: 2}\n"                                    \
+    "  - {choice: s, channels: 5, stride: 2, repeat: 2}\n"                                         \
+    "  - {name: last, op: mbconv, kernel: {choices: [1, 3, 5]}, se: 0.5, expand: {choices: [2, "   \
+    "3]}}\n"                                                                                       \
+    "  - {name: pool, op: global_pool}\n"                                                          \
+    "  - {name: classifier, op: linear}\n"
+
+/* The resolution too: sides that divide and such that do not, strides, skips, a pool. */
+#define TINY_SIDES                                                                                 \
+    "name: tiny-sides\ninput: {channels: 2, size: {choices: [4, 6, 8]}}\nclasses: 3\n"             \
+    "sets:\n  s:\n"                                                                                \
+    "    a: {op: mbconv, kernel: 3, expand: 2, act: swish}\n"                                      \
+    "    skip: {op: skip, at_shape_change: {op: conv, kernel: 1, act: none}}\n"                    \
+    "layers:\n"                                                                                    \
+    "  - {name: stem, op: conv, kernel: 3, channels: 4, act: swish}\n"                             \
+    "  - {choice: s, channels: {choices: [3, 5]}, repeat: 2}\n"                                    \
+    "  - {name: half, op: avg_pool, stride: 2}\n"                                                  \
+    "  - {choice: s, channels: 6}\n"                                                               \
+    "  - {name: pool, op: global_pool}\n"                                                          \
+    "  - {name: classifier, op: linear}\n"
+
 static inline lode_space *tiny_space(const char *text) {
     lode_space *s;
     assert_ok(lode_space_parse(text, "tiny.yaml", NULL, &s));
