@@ -67,7 +67,7 @@ typedef struct lode_alpha_options {
     LODE_ALPHA_ROW(type, m, "seek_rate", LODE_OPT_F64, seek_rate, "0.02", 0, 1e6, NULL, "seek: step of the multiplier per relative excess of the expected cost"), \
     LODE_ALPHA_ROW(type, m, "seek_damping", LODE_OPT_F64, seek_damping, "1", 0, 1e6, NULL, "seek: part of the pull that follows the excess at once")
 #define LODE_ALPHA_LOSS_ROWS(type, m)                                                              \
-    LODE_ALPHA_ROW(type, m, "loss", LODE_OPT_STRING_LIST, loss, NULL, 0, 0, NULL, "form per cost: additive, add_linear, hinge, fbnet, fbnet_log, mul_log, power (train/loss.h has the formulas); default fbnet"), \
+    LODE_ALPHA_ROW(type, m, "loss", LODE_OPT_STRING_LIST, loss, NULL, 0, 0, NULL, "form per cost: additive, add_linear, hinge, fbnet, fbnet_log, mul_log, power, add_log (train/loss.h has the formulas); default fbnet"), \
     LODE_ALPHA_ROW(type, m, "a", LODE_OPT_F64_LIST, a, NULL, 0, 0, NULL, "factor of each cost in the loss; default 0.2"), \
     LODE_ALPHA_ROW(type, m, "b", LODE_OPT_F64_LIST, b, NULL, 0, 0, NULL, "exponent of each cost in the loss; default 0.6"), \
     LODE_ALPHA_ROW(type, m, "target", LODE_OPT_F64_LIST, target, NULL, 0, 0, "unit of the cost", "target of each cost in the loss, for add_linear, hinge, mul_log, power")

@@ -12,7 +12,7 @@
 #include <string.h>
 
 static const char *const loss_names[LODE_N_COST_LOSSES + 1] = {
-    "additive", "add_linear", "hinge", "fbnet", "fbnet_log", "mul_log", "power", NULL};
+    "additive", "add_linear", "hinge", "fbnet", "fbnet_log", "mul_log", "power", "add_log", NULL};
 
 const char *lode_cost_loss_name(lode_cost_loss_kind kind) { return loss_names[kind]; }
 
@@ -84,11 +84,11 @@ typedef struct loss_point {
 } loss_point;
 
 lode_status lode_cost_loss_check_cost(const lode_cost_loss_params *p, double c) {
-    if (p->kind == LODE_COST_LOSS_POWER && !(c > 0))
+    if ((p->kind == LODE_COST_LOSS_POWER || p->kind == LODE_COST_LOSS_ADD_LOG) && !(c > 0))
         return LODE_FAIL(LODE_ERR_NUMERIC,
-                         "cost loss power: the expected cost is %g, and its power needs one above "
-                         "0: use the form add_linear",
-                         c);
+                         "cost loss %s: the expected cost is %g, and one above 0 is needed: use "
+                         "the form add_linear",
+                         loss_names[p->kind], c);
     if (loss_is_log(p->kind) && !(c > 1))
         return LODE_FAIL(LODE_ERR_NUMERIC,
                          "cost loss %s: the expected cost is %g, and its logarithm is only of use "
@@ -131,6 +131,9 @@ static lode_status loss_at(const lode_cost_loss_params *p, double l, double c, l
         *out = (loss_point){l * g, g, l * a * b * pow(r, b - 1) / target};
         break;
     }
+    case LODE_COST_LOSS_ADD_LOG:
+        *out = (loss_point){l + a * log(c), 1, a / c};
+        break;
     case LODE_N_COST_LOSSES:
         break;
     }

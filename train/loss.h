@@ -3,6 +3,7 @@
    L is the task's loss, C the expected cost in its unit, T the target, ln the natural logarithm:
        additive     L + a C                     gradient on C: a
        add_linear   L + a (C / T - 1)           a / T                         (ProxylessNAS)
+       add_log      L + a ln C                  a / C                  (Single-Path NAS; C > 0)
        hinge        L + a max(0, C / T - 1)     a / T where C > T
        fbnet        L a (ln C)^b                L a b (ln C)^(b-1) / C   (Wu et al. 2019, eq. 2)
        fbnet_log    L a b ln C                  L a b / C      (the other reading: ln(C^b); see A3)
@@ -23,6 +24,7 @@ typedef enum lode_cost_loss_kind {
     LODE_COST_LOSS_FBNET_LOG,
     LODE_COST_LOSS_MUL_LOG,
     LODE_COST_LOSS_POWER,
+    LODE_COST_LOSS_ADD_LOG,
     LODE_N_COST_LOSSES
 } lode_cost_loss_kind;
 

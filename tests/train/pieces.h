@@ -16,9 +16,9 @@ static inline bool stopper_asks(void *self) {
 
 /* Trains to the end; after every `stop_every` moves the process "ends" and another begins. Returns
    the hash, and the metrics (lode_free). want: as in fixture_open_for; NULL: no costs. */
-static inline uint64_t run_in_pieces(const char *train, const char *arch, const char *fixed,
-                                     const lode_strategy_setup *want, int64_t stop_every,
-                                     int threads, char **metrics) {
+static inline uint64_t run_in_pieces_on(const char *space, const char *train, const char *arch,
+                                        const char *fixed, const lode_strategy_setup *want,
+                                        int64_t stop_every, int threads, char **metrics) {
     const lode_strategy_setup none = {0};
     char *dir = test_temp_dir(), *lines = lode_path_join(dir, "metrics.jsonl");
     char *checkpoints = lode_path_join(dir, "checkpoint");
@@ -30,7 +30,7 @@ static inline uint64_t run_in_pieces(const char *train, const char *arch, const 
         lode_train_result r;
         stopper stop = {stop_every};
         lode_progress progress = {&stop, NULL, stop_every > 0 ? stopper_asks : NULL};
-        fixture_open_for(&f, train, arch, fixed, want != NULL ? want : &none);
+        fixture_open_on(&f, space, LODE_F32, train, arch, fixed, want != NULL ? want : &none);
         f.setup.metrics_path = lines;
         f.setup.checkpoint_directory = checkpoints;
         f.setup.resume = true;
@@ -49,5 +49,11 @@ static inline uint64_t run_in_pieces(const char *train, const char *arch, const 
     test_remove_tree(dir);
     lode_free(dir);
     return hash;
+}
+
+static inline uint64_t run_in_pieces(const char *train, const char *arch, const char *fixed,
+                                     const lode_strategy_setup *want, int64_t stop_every,
+                                     int threads, char **metrics) {
+    return run_in_pieces_on(fixture_space, train, arch, fixed, want, stop_every, threads, metrics);
 }
 #endif

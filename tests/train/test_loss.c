@@ -45,6 +45,8 @@ static void other_forms(void **state) {
             60, 1.975, 1, 0.1 / 80, 1e-12);
     form_is((lode_cost_loss_params){.a = 0.5, .kind = LODE_COST_LOSS_ADDITIVE}, 2, 60, 32, 1, 0.5,
             1e-12);
+    form_is((lode_cost_loss_params){.a = 0.1, .kind = LODE_COST_LOSS_ADD_LOG}, 2, 60,
+            2 + 0.40943445622221, 1, 0.1 / 60, 1e-12);
     lode_cost_loss_params hinge = {.a = 0.1, .target = 80, .kind = LODE_COST_LOSS_HINGE};
     form_is(hinge, 2, 60, 2, 1, 0, 1e-12);
     form_is(hinge, 2, 100, 2.025, 1, 0.1 / 80, 1e-12);

@@ -1,5 +1,6 @@
-/* labels: property. What holds for every strategy of the table, on a space of cells: the same bits
-   for one thread and two, and for a run that was stopped at every step and resumed. */
+/* labels: property. What holds for every strategy of the table, on a space of cells (superkernel:
+   of superkernels): the same bits for one thread and two, and for a run that was stopped at every
+   step and resumed. */
 #include "core/parallel.h"
 #include "train_fixture.h"
 
@@ -23,14 +24,30 @@ static const char cell_space[] = "name: cells\n"
                                  "  - {name: pool, op: global_pool}\n"
                                  "  - {name: classifier, op: linear}\n";
 
+static const char super_space[] =
+    "name: super\n"
+    "input: {channels: 3, size: 8}\n"
+    "classes: 4\n"
+    "sets:\n"
+    "  s:\n"
+    "    mb: {op: mbconv, kernel: {choices: [3, 5]}, expand: {choices: [1, 2]}}\n"
+    "    skip: {op: skip, at_shape_change: drop}\n"
+    "layers:\n"
+    "  - {name: stem, op: conv, kernel: 3, channels: 8}\n"
+    "  - {choice: s, channels: 8, repeat: 2}\n"
+    "  - {name: pool, op: global_pool}\n"
+    "  - {name: classifier, op: linear}\n";
+
 static const char runs_data[] = "eval_every: 0, lr: 0.05, clip: 5, checkpoint_steps: 1";
 
 static void runs_open(fixture *f, const lode_strategy_plugin *plugin, const char *dir) {
     char *train = lode_format("{strategy: %s, epochs: 2, %s}", plugin->name, runs_data);
     bool partial = strcmp(plugin->name, "pc_darts") == 0; /* waits for 15 epochs otherwise */
+    bool super = strcmp(plugin->name, "superkernel") == 0;
     assert_non_null(train);
-    fixture_open_as(f, cell_space, &(lode_space_options){.partial = partial ? 2 : 1}, LODE_F32,
-                    train, partial ? "{warmup: 1}" : "{}", NULL, &(lode_strategy_setup){0});
+    fixture_open_as(f, super ? super_space : cell_space,
+                    &(lode_space_options){.partial = partial ? 2 : 1}, LODE_F32, train,
+                    partial ? "{warmup: 1}" : "{}", NULL, &(lode_strategy_setup){0});
     f->setup.checkpoint_directory = dir;
     f->setup.resume = true;
     lode_free(train);
@@ -50,7 +67,7 @@ static uint64_t runs_hash(const lode_strategy_plugin *plugin, int threads, int64
         assert_ok(lode_trainer_create(&f.setup, &t));
         assert_ok(lode_trainer_run_steps(t, stop_every > 0 ? stop_every : INT64_MAX, &finished));
         for (int d = 0; d < lode_space_n_decisions(f.space); d++) {
-            double p[LODE_MAX_OPTIONS];
+            double p[LODE_MAX_OPTIONS] = {0};
             lode_strategy_probabilities(f.strategy, d, p);
             hash = lode_hash_bytes(p, 4 * sizeof *p, d == 0 ? fixture_hash(&f) : hash);
         }
