@@ -72,7 +72,7 @@ static lode_var *bench_var(lode_tape *t, bench_block *b, int i) {
 }
 
 static lode_var *bench_norm_act(lode_tape *t, lode_var *z, const lode_mbconv_norm *n, bool act) {
-    lode_batch_norm_params p = {1e-5, 0.1, 1, 1};
+    lode_batch_norm_params p = {1e-5, 0.1, 1, 1, 0, 0};
     lode_var *y = lode_batch_norm(t, z, n->gamma, n->beta, n->mean_run, n->var_run, p);
     return act ? lode_relu6(t, y) : y;
 }

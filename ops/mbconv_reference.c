@@ -356,8 +356,6 @@ lode_status mbconv_reference_backward(const lode_op_call *c, const lode_tensor *
 
 /* ---- for tests ---- */
 
-static double mbconv_nearest(double u, double kink) { return fabs(u - kink); }
-
 lode_status mbconv_kink_distance(const lode_op_call *c, double *out) {
     const lode_mbconv_params *p = c->params;
     mbconv_run m = {0};
@@ -374,8 +372,8 @@ lode_status mbconv_kink_distance(const lode_op_call *c, double *out) {
         }
     }
     for (int64_t k = 0; lode_ref_ok(&r) && k < m.d.N * m.d.R; k++)
-        *out = fmin(*out, mbconv_nearest(m.reduce_u[k], 0));
+        *out = fmin(*out, fabs(m.reduce_u[k]));
     for (int64_t k = 0; lode_ref_ok(&r) && m.d.R > 0 && k < m.d.N * m.d.M; k++)
-        *out = fmin(*out, mbconv_nearest(fabs(m.gate_u[k]), 3));
+        *out = fmin(*out, fabs(fabs(m.gate_u[k]) - 3));
     return lode_ref_end(&r);
 }

@@ -9,6 +9,8 @@
        dx     = r g                                        running statistics: constants
        dgamma = sum(dy xhat)      dbeta = sum(dy)
 
+   batch_norm may apply an activation to its y: then dy is times its slope first.
+
    aux: mean and r, which is all that backward needs beside x and gamma. The variance is the mean of
    squared deviations from the mean (two passes), never E[x^2] - E[x]^2, which cancels. */
 #include "ops/example_internal.h"
@@ -92,7 +94,7 @@ static lode_status batch_norm_forward(const lode_op_call *c) {
         for (int64_t i = 0; i < d.N; i++)
             for (int64_t j = 0; j < d.P; j++) {
                 int64_t at = (i * d.C + ch) * d.P + j;
-                y[at] = a * (x[at] - mean) + b;
+                y[at] = lode_act_value((lode_act)p->act, a * (x[at] - mean) + b);
             }
         if (mean_aux != NULL) mean_aux[ch] = mean;
         if (rstd_aux != NULL) rstd_aux[ch] = rstd;
@@ -112,7 +114,9 @@ static lode_status batch_norm_backward(const lode_op_call *c, const lode_tensor 
     lode_ref r = {0};
     const double *x = lode_ref_in(&r, c->x[NORM_X]), *g = lode_ref_in(&r, dy);
     const double *gamma = lode_ref_in(&r, norm_input(c, NORM_GAMMA));
+    const double *beta = p->act ? lode_ref_in(&r, norm_input(c, NORM_BETA)) : NULL;
     const double *mean = lode_ref_in(&r, c->aux[0]), *rstd = lode_ref_in(&r, c->aux[1]);
+    double *gu = lode_ref_scratch(&r, d.N * d.C * d.P); /* behind the activation */
     double *gx = lode_ref_out(&r, dx[0]), *out[5] = {NULL};
     for (int i = 1; i < c->n_x; i++) out[i] = lode_ref_out(&r, dx[i]); /* running ones stay 0 */
     double n = (double)(d.N * d.P);
@@ -121,8 +125,10 @@ static lode_status batch_norm_backward(const lode_op_call *c, const lode_tensor 
         for (int64_t i = 0; i < d.N; i++)
             for (int64_t j = 0; j < d.P; j++) {
                 int64_t at = (i * d.C + ch) * d.P + j;
-                sum += g[at];
-                sum_xhat += g[at] * (x[at] - mean[ch]) * rstd[ch];
+                double u = scale * (x[at] - mean[ch]) + (beta != NULL ? beta[ch] : 0);
+                gu[at] = g[at] * lode_act_slope((lode_act)p->act, u);
+                sum += gu[at];
+                sum_xhat += gu[at] * (x[at] - mean[ch]) * rstd[ch];
             }
         if (out[NORM_GAMMA] != NULL) out[NORM_GAMMA][ch] = sum_xhat;
         if (out[NORM_BETA] != NULL) out[NORM_BETA][ch] = sum;
@@ -131,7 +137,7 @@ static lode_status batch_norm_backward(const lode_op_call *c, const lode_tensor 
             for (int64_t j = 0; j < d.P; j++) {
                 int64_t at = (i * d.C + ch) * d.P + j;
                 double xhat = (x[at] - mean[ch]) * rstd[ch];
-                gx[at] = scale * (g[at] - (sum + xhat * sum_xhat) / n);
+                gx[at] = scale * (gu[at] - (sum + xhat * sum_xhat) / n);
             }
     }
     return lode_ref_end(&r);
@@ -161,6 +167,8 @@ static lode_status batch_norm_infer(const lode_op_call *c, lode_inferred *out) {
         return LODE_FAIL(LODE_ERR_INVALID,
                          "batch_norm: eps %g must not be negative and momentum %g must be in 0..1",
                          p->eps, p->momentum);
+    if (p->act < LODE_ACT_NONE || p->act > LODE_ACT_SWISH)
+        return LODE_FAIL(LODE_ERR_INVALID, "batch_norm: act %d is no lode_act", p->act);
     lode_infer_y(out, c->x[0]->dtype, x);
     lode_infer_aux(out, norm_aux_dtype(c->x[0]->dtype), &per_channel);
     lode_infer_aux(out, norm_aux_dtype(c->x[0]->dtype), &per_channel);
@@ -171,13 +179,40 @@ static lode_status batch_norm_infer(const lode_op_call *c, lode_inferred *out) {
 static void batch_norm_count(const lode_op_call *c, lode_op_count *out) {
     const lode_batch_norm_params *p = c->params;
     lode_count_copy(c, out);
-    out->flops = (p->use_batch ? 6.0 : 2.0) * (double)lode_tensor_count(c->y);
+    out->flops =
+        ((p->use_batch ? 6.0 : 2.0) + (p->act ? 1.0 : 0.0)) * (double)lode_tensor_count(c->y);
 }
 
 /* The small ones are left out: they change no cost. */
 static void batch_norm_print(const void *params, char out[96]) {
     const lode_batch_norm_params *p = params;
-    snprintf(out, 96, "%s", p->use_batch ? "batch" : "running");
+    static const char *const act[] = {"", " relu", " relu6", " hswish", " swish"};
+    bool known = p->act >= 0 && p->act <= LODE_ACT_SWISH;
+    snprintf(out, 96, "%s%s", p->use_batch ? "batch" : "running", known ? act[p->act] : " ?");
+}
+
+/* How near the arguments of the activation come to a kink. */
+static lode_status batch_norm_distance(const lode_op_example *e, double *out) {
+    lode_tensor *x[5];
+    for (int i = 0; i < 5; i++) x[i] = e->x[i];
+    lode_op_call c = {.op = &lode_op_batch_norm, .params = e->params.bytes, .n_x = 5, .x = x};
+    const lode_batch_norm_params *p = c.params;
+    batch_norm_dims d = batch_norm_dims_of(&c);
+    lode_ref r = {0};
+    const double *v[5];
+    for (int i = 0; i < 5; i++) v[i] = lode_ref_in(&r, x[i]);
+    *out = INFINITY;
+    for (int64_t k = 0; lode_ref_ok(&r) && k < d.N * d.C * d.P; k++) {
+        int64_t ch = k / d.P % d.C;
+        const double *xc = v[NORM_X] + ch * d.P;
+        double mean = p->use_batch ? norm_mean(&d.set, xc) : v[NORM_MEAN][ch];
+        double var = p->use_batch ? norm_variance(&d.set, xc, mean) : v[NORM_VAR][ch];
+        double u = (v[NORM_X][k] - mean) / sqrt(var + p->eps);
+        if (v[NORM_GAMMA] != NULL) u *= v[NORM_GAMMA][ch];
+        if (v[NORM_BETA] != NULL) u += v[NORM_BETA][ch];
+        *out = fmin(*out, lode_act_kink_distance((lode_act)p->act, u));
+    }
+    return lode_ref_end(&r);
 }
 
 static lode_status batch_norm_example(lode_op_example *e, lode_rng *rng, int k) {
@@ -185,17 +220,19 @@ static lode_status batch_norm_example(lode_op_example *e, lode_rng *rng, int k) 
         lode_shape x;
         int affine, running;
         lode_batch_norm_params p;
-    } corner[] = {
-        {{4, {3, 4, 3, 2}}, 1, 1, {1e-5, 0.1, 1, 1}}, {{4, {2, 3, 2, 2}}, 1, 1, {1e-3, 0.1, 0, 0}},
-        {{4, {2, 5, 3, 3}}, 0, 0, {1e-5, 0.1, 1, 0}}, {{2, {6, 5}}, 1, 1, {1e-5, 0.01, 1, 1}},
-        {{2, {3, 4}}, 0, 1, {1e-5, 0.1, 0, 0}},       {{4, {1, 17, 4, 4}}, 1, 0, {1e-5, 0.1, 1, 0}},
-        {{4, {2, 33, 1, 3}}, 0, 1, {1e-5, 0.1, 1, 1}}};
+    } corner[] = {{{4, {3, 4, 3, 2}}, 1, 1, {1e-5, 0.1, 1, 1, 0, 0}},
+                  {{4, {2, 3, 2, 2}}, 1, 1, {1e-3, 0.1, 0, 0, 0, 0}},
+                  {{4, {2, 5, 3, 3}}, 0, 0, {1e-5, 0.1, 1, 0, 0, 0}},
+                  {{2, {6, 5}}, 1, 1, {1e-5, 0.01, 1, 1, 0, 0}},
+                  {{2, {3, 4}}, 0, 1, {1e-5, 0.1, 0, 0, 0, 0}},
+                  {{4, {1, 17, 4, 4}}, 1, 0, {1e-5, 0.1, 1, 0, 0, 0}},
+                  {{4, {2, 33, 1, 3}}, 0, 1, {1e-5, 0.1, 1, 1, 0, 0}}};
     const int n_corner = (int)(sizeof corner / sizeof *corner);
     bool image = lode_rng_below(rng, 4) != 0;
     lode_shape x = {image ? 4 : 2,
                     {lode_example_between(rng, 3, 6), lode_example_between(rng, 1, 40),
                      lode_example_between(rng, 1, 6), lode_example_between(rng, 1, 6)}};
-    lode_batch_norm_params p = {1e-5, 0.1, (int32_t)lode_rng_below(rng, 2), 1};
+    lode_batch_norm_params p = {1e-5, 0.1, (int32_t)lode_rng_below(rng, 2), 1, 0, 0};
     bool affine = lode_rng_below(rng, 3) != 0, running = !p.use_batch || lode_rng_below(rng, 2);
     if (k < n_corner) {
         x = corner[k].x;
@@ -218,7 +255,14 @@ static lode_status batch_norm_example(lode_op_example *e, lode_rng *rng, int k) 
             LODE_TRY(lode_example_absent(e));
         lode_example_constant(e);
     }
+    if (k % 2 == 0) p.act = k / 2 % (LODE_ACT_SWISH + 1);
     lode_example_set_params(e, &p, sizeof p);
+    for (int tries = 0; tries < 100; tries++) { /* until no difference crosses a kink */
+        double distance = 0;
+        LODE_TRY(batch_norm_distance(e, &distance));
+        if (distance > 5e-4) break;
+        lode_example_fill(e->x[NORM_X], rng, -2, 2);
+    }
     return LODE_OK;
 }
 
@@ -227,7 +271,7 @@ const lode_op lode_op_batch_norm = {
     .n_inputs = 5,
     .n_required = 1,
     .params_size = sizeof(lode_batch_norm_params),
-    .keeps = LODE_KEEP_X(NORM_X) | LODE_KEEP_X(NORM_GAMMA),
+    .keeps = LODE_KEEP_X(NORM_X) | LODE_KEEP_X(NORM_GAMMA) | LODE_KEEP_X(NORM_BETA),
     .infer = batch_norm_infer,
     .reference = {.forward = batch_norm_forward, .backward = batch_norm_backward},
     .count = batch_norm_count,

@@ -36,10 +36,11 @@ LODE_API lode_var *lode_batch_matmul(lode_tape *t, lode_var *a, lode_var *b, lod
 /* x [N,C,H,W] or [N,C]. gamma, beta [C] optional (non-affine). mean_run, var_run [C]: running
    statistics, read when !use_batch, updated in place (r = (1-momentum) r + momentum v, variance
    unbiased, Ioffe & Szegedy 2015) when use_batch and they are given, unless call->repeated. aux:
-   batch mean, 1/sqrt(var+eps). */
+   batch mean, 1/sqrt(var+eps). `act` (a lode_act, 0 for none) is applied to the result in the same
+   sweep; backward finds its mask from x. */
 typedef struct lode_batch_norm_params {
     double eps, momentum;
-    int32_t use_batch, update_running;
+    int32_t use_batch, update_running, act, reserved;
 } lode_batch_norm_params;
 LODE_API lode_var *lode_batch_norm(lode_tape *t, lode_var *x, lode_var *gamma, lode_var *beta,
                                    lode_var *mean_run, lode_var *var_run, lode_batch_norm_params p);

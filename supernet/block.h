@@ -73,6 +73,8 @@ LODE_API lode_var *lode_pass_conv(lode_pass *p, const char *name, lode_var *x, l
 /* Batch normalisation as the space and the pass say: `name`.gamma, .beta (when affine), .mean, .var
  */
 LODE_API lode_var *lode_pass_bn(lode_pass *p, const char *name, lode_var *x);
+/* lode_pass_bn, then lode_pass_act: one sweep where the pass fuses. */
+LODE_API lode_var *lode_pass_bn_act(lode_pass *p, const char *name, lode_var *x, lode_act act);
 LODE_API lode_var *lode_pass_act(lode_pass *p, lode_act act, lode_var *x);
 /* The three in a row, in a scope of their own: `name`.weight, `name`.bn.gamma, ... */
 LODE_API lode_var *lode_pass_conv_bn_act(lode_pass *p, const char *name, lode_var *x,

@@ -53,12 +53,11 @@ static lode_var *block_conv_forward(lode_pass *p, const void *params, const lode
                         .dilation = c->dilation,
                         .groups = c->groups,
                         .bias = c->bias};
-    bool acts_last = c->order == BLOCK_CONV_FIRST && act != LODE_ACT_NONE;
     if (c->order == BLOCK_CONV_ACT_FIRST) x = lode_pass_act(p, act, x);
     x = lode_pass_conv(p, "conv", x, s);
-    if (c->bn && !acts_last) return lode_pass_bn_out(p, "bn", x);
-    if (c->bn) x = lode_pass_bn(p, "bn", x);
-    return lode_pass_mask(p, acts_last ? lode_pass_act(p, act, x) : x);
+    if (c->order == BLOCK_CONV_ACT_FIRST) act = LODE_ACT_NONE;
+    if (c->bn && act == LODE_ACT_NONE) return lode_pass_bn_out(p, "bn", x);
+    return lode_pass_mask(p, c->bn ? lode_pass_bn_act(p, "bn", x, act) : lode_pass_act(p, act, x));
 }
 
 const lode_block_kind lode_block_conv = {

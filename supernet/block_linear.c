@@ -35,7 +35,7 @@ static lode_var *block_bn_act_forward(lode_pass *p, const void *params, const lo
                                       lode_var *x) {
     const block_bn_act_params *c = params;
     (void)site;
-    return lode_pass_act(p, (lode_act)c->act, lode_pass_bn(p, "bn", x));
+    return lode_pass_bn_act(p, "bn", x, (lode_act)c->act);
 }
 
 const lode_block_kind lode_block_linear = {

@@ -30,8 +30,9 @@ static lode_var *block_residual_forward(lode_pass *p, const void *params, const 
     lode_tape *t = lode_pass_tape(p);
     lode_conv_spec conv = {.out = site->out, .kernel = 3};
     lode_conv_spec strided = {.out = site->out, .kernel = 3, .stride = site->stride};
-    lode_var *y = lode_pass_bn(p, "conv1.bn", lode_pass_conv(p, "conv1", lode_relu(t, x), strided));
-    y = lode_pass_bn(p, "conv2.bn", lode_pass_conv(p, "conv2", lode_relu(t, y), conv));
+    lode_var *y = lode_pass_conv(p, "conv1", lode_relu(t, x), strided);
+    y = lode_pass_bn_act(p, "conv1.bn", y, LODE_ACT_RELU);
+    y = lode_pass_bn(p, "conv2.bn", lode_pass_conv(p, "conv2", y, conv));
     return lode_add(t, y, block_residual_shortcut(p, site, x));
 }
 

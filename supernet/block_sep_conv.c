@@ -32,33 +32,35 @@ static lode_status block_sep_check(const void *params, const lode_site *site) {
     return LODE_OK;
 }
 
-/* act, depthwise, 1x1, bn; `n` tells first and second apart in the names. */
+/* depthwise, 1x1, bn, act; `n` tells first and second apart in the names. */
 static lode_var *block_sep_unit(lode_pass *p, const block_sep_params *c, const char *const n[3],
-                                int64_t out, int64_t stride, lode_var *x) {
+                                int64_t out, int64_t stride, lode_act act, lode_var *x) {
     if (x == NULL) return NULL;
     int64_t in = x->value->shape.dim[1];
     lode_scope scope = lode_tape_enter(lode_pass_tape(p), n[0]);
     lode_conv_spec depthwise = {
         .out = in, .kernel = c->kernel, .stride = stride, .dilation = c->dilation, .groups = in};
     lode_conv_spec pointwise = {.out = out, .kernel = 1};
-    lode_var *y = lode_pass_act(p, (lode_act)c->act, x);
-    y = lode_pass_conv(p, n[0], y, depthwise);
+    lode_var *y = lode_pass_conv(p, n[0], x, depthwise);
     y = lode_pass_conv(p, n[1], y, pointwise);
-    return lode_tape_leave(lode_pass_tape(p), scope, lode_pass_bn(p, n[2], y));
+    return lode_tape_leave(lode_pass_tape(p), scope, lode_pass_bn_act(p, n[2], y, act));
 }
 
 static lode_var *block_sep_conv_forward(lode_pass *p, const void *params, const lode_site *site,
                                         lode_var *x) {
     static const char *const first[3] = {"depthwise1", "pointwise1", "bn1"};
     static const char *const second[3] = {"depthwise2", "pointwise2", "bn2"};
-    x = block_sep_unit(p, params, first, site->in, site->stride, x);
-    return block_sep_unit(p, params, second, site->out, 1, x);
+    lode_act act = (lode_act)((const block_sep_params *)params)->act;
+    x = lode_pass_act(p, act, x);
+    x = block_sep_unit(p, params, first, site->in, site->stride, act, x);
+    return block_sep_unit(p, params, second, site->out, 1, LODE_ACT_NONE, x);
 }
 
 static lode_var *block_dil_conv_forward(lode_pass *p, const void *params, const lode_site *site,
                                         lode_var *x) {
     static const char *const only[3] = {"depthwise", "pointwise", "bn"};
-    return block_sep_unit(p, params, only, site->out, site->stride, x);
+    x = lode_pass_act(p, (lode_act)((const block_sep_params *)params)->act, x);
+    return block_sep_unit(p, params, only, site->out, site->stride, LODE_ACT_NONE, x);
 }
 
 const lode_block_kind lode_block_sep_conv = {

@@ -244,8 +244,9 @@ static void pass_mask_norm(lode_pass *p, lode_mbconv_norm *n, lode_var *mask) {
     if (n->beta != NULL) n->beta = lode_mul(p->tape, n->beta, mask);
 }
 
-/* `mask` [C] or NULL. */
-static lode_var *pass_bn(lode_pass *p, const char *name, lode_var *x, lode_var *mask) {
+/* `mask` [C] or NULL. act: within the operator, not behind it. */
+static lode_var *pass_bn(lode_pass *p, const char *name, lode_var *x, lode_var *mask,
+                         lode_act act) {
     if (x == NULL) return NULL;
     const lode_space *s = p->net->space;
     int mean_index;
@@ -253,7 +254,8 @@ static lode_var *pass_bn(lode_pass *p, const char *name, lode_var *x, lode_var *
     if (n.var_run == NULL) return NULL;
     if (mask != NULL) pass_mask_norm(p, &n, mask);
     lode_bn_mode mode = p->options.bn;
-    lode_batch_norm_params params = {.eps = s->bn_eps, .momentum = s->bn_momentum};
+    lode_batch_norm_params params = {
+        .eps = s->bn_eps, .momentum = s->bn_momentum, .act = (int32_t)act};
     if (mode == LODE_BN_CALIBRATE) return pass_calibrate(p, x, &n, mean_index, params);
     params.use_batch = mode != LODE_BN_RUNNING;
     params.update_running = mode == LODE_BN_TRAIN;
@@ -261,13 +263,19 @@ static lode_var *pass_bn(lode_pass *p, const char *name, lode_var *x, lode_var *
 }
 
 lode_var *lode_pass_bn(lode_pass *p, const char *name, lode_var *x) {
-    return pass_bn(p, name, x, NULL);
+    return pass_bn(p, name, x, NULL, LODE_ACT_NONE);
+}
+
+lode_var *lode_pass_bn_act(lode_pass *p, const char *name, lode_var *x, lode_act act) {
+    if (lode_pass_fuses(p)) return pass_bn(p, name, x, NULL, act);
+    return lode_pass_act(p, act, lode_pass_bn(p, name, x));
 }
 
 lode_var *lode_pass_bn_out(lode_pass *p, const char *name, lode_var *x) {
-    if (lode_pass_masks_samples(p)) return lode_pass_mask(p, pass_bn(p, name, x, NULL));
+    if (lode_pass_masks_samples(p))
+        return lode_pass_mask(p, pass_bn(p, name, x, NULL, LODE_ACT_NONE));
     lode_var *mask = lode_pass_out_mask(p);
-    return lode_tape_status(p->tape) == LODE_OK ? pass_bn(p, name, x, mask) : NULL;
+    return lode_tape_status(p->tape) == LODE_OK ? pass_bn(p, name, x, mask, LODE_ACT_NONE) : NULL;
 }
 
 lode_var *lode_pass_conv_bn_act(lode_pass *p, const char *name, lode_var *x, lode_conv_spec s,
@@ -275,8 +283,8 @@ lode_var *lode_pass_conv_bn_act(lode_pass *p, const char *name, lode_var *x, lod
     char bn[80];
     snprintf(bn, sizeof bn, "%s.bn", name);
     lode_scope scope = lode_tape_enter(p->tape, name);
-    lode_var *y = lode_pass_bn(p, bn, lode_pass_conv(p, name, x, s));
-    return lode_tape_leave(p->tape, scope, lode_pass_act(p, act, y));
+    lode_var *y = lode_pass_bn_act(p, bn, lode_pass_conv(p, name, x, s), act);
+    return lode_tape_leave(p->tape, scope, y);
 }
 
 lode_var *lode_pass_excite(lode_pass *p, lode_var *x, int64_t reduced, lode_var *in_mask,

@@ -110,7 +110,7 @@ static void cases_record_norms(lode_tape *t) {
     static const struct {
         int64_t n, c, side;
     } rows[] = {{64, 16, 32}, {64, 96, 32}, {64, 192, 16}, {64, 384, 8}, {16, 96, 112}};
-    lode_batch_norm_params p = {1e-5, 0.1, 1, 1};
+    lode_batch_norm_params p = {1e-5, 0.1, 1, 1, 0, 0};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         lode_batch_norm(t, cases_image(t, rows[i].n, rows[i].c, rows[i].side),
                         cases_vector(t, rows[i].c), cases_vector(t, rows[i].c),

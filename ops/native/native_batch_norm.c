@@ -10,6 +10,7 @@
 #include "ops/native/native_internal.h"
 #include "ops/native/pack.h"
 #include "ops/native/simd.h"
+#include "ops/ops.h"
 
 #include <math.h>
 
@@ -29,6 +30,8 @@ typedef struct bn_job {
     float *out;
     float *mean;            /* [pieces, C] of the pieces in forward, then [C] */
     float *k1, *k2, *k3;    /* [C] coefficients of the last sweep */
+    float *beta;            /* [C], with an activation */
+    simd_norm_act act;      /* none: the kernels without */
     double *s1, *s2, *work; /* [pieces, C] */
 } bn_job;
 
@@ -59,6 +62,7 @@ static void bn_take(bn_job *j, workspace *ws) {
     j->k1 = workspace_floats(ws, c);
     j->k2 = workspace_floats(ws, c);
     j->k3 = workspace_floats(ws, c);
+    j->beta = workspace_floats(ws, c);
 }
 
 size_t native_batch_norm_workspace(const lode_op_call *c, bool backward) {
@@ -105,8 +109,12 @@ static void bn_stats_piece(void *ctx, int64_t piece, int64_t begin, int64_t end)
 static void bn_apply_piece(void *ctx, int64_t piece, int64_t begin, int64_t end) {
     const bn_job *j = ctx;
     (void)piece;
-    j->simd->norm_apply(end - begin, j->c, j->x + begin * j->c, j->k3, j->k1, j->k2,
-                        j->out + begin * j->c);
+    if (j->act.act != LODE_ACT_NONE)
+        j->simd->norm_act_apply(end - begin, j->c, j->x + begin * j->c, &j->act,
+                                j->out + begin * j->c);
+    else
+        j->simd->norm_apply(end - begin, j->c, j->x + begin * j->c, j->k3, j->k1, j->k2,
+                            j->out + begin * j->c);
 }
 
 /* Mean and variance of the batch into s1, s2 [C]. */
@@ -165,6 +173,7 @@ lode_status native_batch_norm_forward(const lode_op_call *c) {
         j.k2[i] = (float)bn_at(c, BN_BETA, i, 0);
         j.k3[i] = (float)mean;
     }
+    j.act = (simd_norm_act){p->act, j.k3, j.k1, j.k2};
     lode_parallel_for(j.rows, j.grain, bn_apply_piece, &j);
     if (unpack) lode_unpack(j.out, bn_layout(c->y), c->y);
     return LODE_OK;
@@ -175,15 +184,23 @@ lode_status native_batch_norm_forward(const lode_op_call *c) {
 static void bn_sums_piece(void *ctx, int64_t piece, int64_t begin, int64_t end) {
     const bn_job *j = ctx;
     int64_t at = piece * j->c;
-    j->simd->norm_grad_sums(end - begin, j->c, j->x + begin * j->c, j->g + begin * j->c, j->mean,
-                            j->s1 + at, j->s2 + at);
+    if (j->act.act != LODE_ACT_NONE)
+        j->simd->norm_act_grad_sums(end - begin, j->c, j->x + begin * j->c, j->g + begin * j->c,
+                                    &j->act, j->s1 + at, j->s2 + at);
+    else
+        j->simd->norm_grad_sums(end - begin, j->c, j->x + begin * j->c, j->g + begin * j->c,
+                                j->mean, j->s1 + at, j->s2 + at);
 }
 
 static void bn_grad_piece(void *ctx, int64_t piece, int64_t begin, int64_t end) {
     const bn_job *j = ctx;
     (void)piece;
-    j->simd->norm_grad(end - begin, j->c, j->x + begin * j->c, j->g + begin * j->c, j->mean, j->k1,
-                       j->k2, j->k3, j->out + begin * j->c);
+    if (j->act.act != LODE_ACT_NONE)
+        j->simd->norm_act_grad(end - begin, j->c, j->x + begin * j->c, j->g + begin * j->c, &j->act,
+                               j->k2, j->k3, j->out + begin * j->c);
+    else
+        j->simd->norm_grad(end - begin, j->c, j->x + begin * j->c, j->g + begin * j->c, j->mean,
+                           j->k1, j->k2, j->k3, j->out + begin * j->c);
 }
 
 /* Sums of the pieces into s1, s2 [C]; s2 with xhat for x - mean. */
@@ -213,14 +230,18 @@ lode_status native_batch_norm_backward(const lode_op_call *c, const lode_tensor 
     j.x = bn_in(&ws, c->x[BN_X]);
     j.g = bn_in(&ws, dy);
     memcpy(j.mean, c->aux[0]->data, (size_t)j.c * sizeof *j.mean);
+    const float *rstd = c->aux[1]->data;
+    for (int64_t i = 0; i < j.c; i++) {
+        j.k1[i] = (float)((double)rstd[i] * bn_at(c, BN_GAMMA, i, 1));
+        j.beta[i] = (float)bn_at(c, BN_BETA, i, 0);
+    }
+    j.act = (simd_norm_act){p->act, j.mean, j.k1, j.beta};
     lode_parallel_for(j.rows, j.grain, bn_sums_piece, &j);
     bn_add_sums(&j, c->aux[1]);
-    const float *rstd = c->aux[1]->data;
     for (int64_t i = 0; i < j.c; i++) {
         double r = (double)rstd[i], scale = r * bn_at(c, BN_GAMMA, i, 1), n = (double)j.rows;
         for (int k = BN_GAMMA; k < c->n_x; k++) /* running statistics are given: 0 */
             bn_put(dx[k], i, k == BN_GAMMA ? j.s2[i] : k == BN_BETA ? j.s1[i] : 0);
-        j.k1[i] = (float)scale;
         j.k2[i] = p->use_batch ? (float)(-scale * r * j.s2[i] / n) : 0;
         j.k3[i] = p->use_batch ? (float)(-scale * j.s1[i] / n) : 0;
     }

@@ -1,8 +1,10 @@
 /* max_pool, avg_pool and global_avg_pool on dense NHWC.
 
-   A window is a list of pixels; the inner loops run over channels. Forward cuts by rows of the
-   output. Backward adds into overlapping windows, so a whole image is one piece of work and nobody
-   else writes to it: same bits at any number of threads. */
+   A window is a list of pixels; the inner loops run over channels, and over all windows of a row
+   that no border cuts, which are the same list moved on. Forward cuts by rows of the output. An
+   average's backward gathers: a pixel's gradient is a sum over the windows that see it, cut by rows
+   of dx. A maximum's scatters, so a whole image is one piece of work and nobody else writes to it.
+   Same bits at any number of threads. */
 #include "core/parallel.h"
 #include "ops/native/conv_shape.h"
 #include "ops/native/fold.h"
@@ -52,27 +54,43 @@ size_t native_pool_workspace(const lode_op_call *c, bool backward) {
 typedef struct pool_window {
     int n;
     int64_t pixel[POOL_WINDOW]; /* h*W + w */
-    float scale;                /* one over the divisor of an average */
+    float scale[POOL_WINDOW];   /* of an average: one over its divisor */
 } pool_window;
 
-static void pool_clip(int64_t size, int64_t out, int32_t kernel, int32_t stride, int32_t pad,
-                      int64_t span[3]) {
-    int64_t first = out * stride - pad, last = first + kernel;
-    if (last > size + pad) last = size + pad;
-    span[0] = first < 0 ? 0 : first;
-    span[1] = last > size ? size : last;
-    span[2] = last - first; /* with padding */
+/* First and one past the last place of a window along one side, and its length with padding. */
+typedef struct pool_span {
+    int64_t first, last, padded;
+} pool_span;
+
+static pool_span pool_clip(const pool_job *j, int side, int64_t out) {
+    const lode_pool_params *p = &j->p;
+    int64_t size = side == 0 ? j->h : j->w, first = out * p->stride[side] - p->pad[side];
+    int64_t last = first + p->kernel[side];
+    if (last > size + p->pad[side]) last = size + p->pad[side];
+    return (pool_span){first < 0 ? 0 : first, last > size ? size : last, last - first};
+}
+
+static float pool_scale(const pool_job *j, pool_span row, pool_span column) {
+    int64_t inside = (row.last - row.first) * (column.last - column.first);
+    return 1.0f / (float)(j->p.count_include_pad ? row.padded * column.padded : inside);
 }
 
 static void pool_window_at(const pool_job *j, int64_t i, int64_t q, pool_window *w) {
-    const lode_pool_params *p = &j->p;
-    int64_t row[3], column[3];
-    pool_clip(j->h, i, p->kernel[0], p->stride[0], p->pad[0], row);
-    pool_clip(j->w, q, p->kernel[1], p->stride[1], p->pad[1], column);
+    pool_span row = pool_clip(j, 0, i), column = pool_clip(j, 1, q);
     w->n = 0;
-    for (int64_t u = row[0]; u < row[1]; u++)
-        for (int64_t v = column[0]; v < column[1]; v++) w->pixel[w->n++] = u * j->w + v;
-    w->scale = 1.0f / (float)(p->count_include_pad ? row[2] * column[2] : w->n);
+    for (int64_t u = row.first; u < row.last; u++)
+        for (int64_t v = column.first; v < column.last; v++) w->pixel[w->n++] = u * j->w + v;
+    float scale = pool_scale(j, row, column);
+    for (int t = 0; t < w->n; t++) w->scale[t] = scale;
+}
+
+/* How many windows from q on are the same list, moved: those that no border cuts. */
+static int64_t pool_run(const pool_job *j, int64_t q) {
+    const lode_pool_params *p = &j->p;
+    int64_t first = q * p->stride[1] - p->pad[1];
+    if (first < 0 || first + p->kernel[1] > j->w) return 1;
+    int64_t more = (j->w - p->kernel[1] - first) / p->stride[1];
+    return 1 + (more < j->ow - 1 - q ? more : j->ow - 1 - q);
 }
 
 /* ---- forward: rows begin..end of all images' outputs ---- */
@@ -83,17 +101,18 @@ static void pool_forward_rows(const pool_job *j, int64_t begin, int64_t end, boo
     pool_window w;
     for (int64_t r = begin; r < end; r++) {
         const float *image = j->x + r / j->oh * j->h * j->w * j->c;
-        for (int64_t q = 0; q < j->ow; q++) {
-            int64_t out = (r * j->ow + q) * j->c;
+        for (int64_t q = 0, run; q < j->ow; q += run) {
+            int64_t out = (r * j->ow + q) * j->c, step = j->p.stride[1];
+            run = pool_run(j, q);
             pool_window_at(j, r % j->oh, q, &w);
             for (int t = 0; t < w.n; t++) {
                 in[t] = image + w.pixel[t] * j->c;
                 index[t] = (int32_t)w.pixel[t];
             }
             if (max)
-                j->simd->pool_max(j->c, w.n, in, index, j->y + out, j->at + out);
+                j->simd->pool_max(j->c, w.n, in, index, run, step, j->y + out, j->at + out);
             else
-                j->simd->pool_sum(j->c, w.n, in, w.scale, j->y + out);
+                j->simd->pool_sum(j->c, w.n, in, w.scale, run, step, j->y + out);
         }
     }
 }
@@ -146,22 +165,47 @@ static void pool_max_grad_piece(void *ctx, int64_t piece, int64_t begin, int64_t
     }
 }
 
+/* First and one past the last output that sees place `at` of a side. */
+static pool_span pool_seen(const pool_job *j, int side, int64_t at) {
+    const lode_pool_params *p = &j->p;
+    int64_t outs = side == 0 ? j->oh : j->ow, end = at + p->pad[side];
+    int64_t first = end < p->kernel[side] ? 0 : (end - p->kernel[side]) / p->stride[side] + 1;
+    int64_t last = end / p->stride[side] + 1;
+    return (pool_span){first, last < outs ? last : outs, 0};
+}
+
+/* The outputs that see pixel (h, v), as pixels of dy. */
+static void pool_seen_at(const pool_job *j, int64_t h, int64_t v, pool_window *w) {
+    pool_span rows = pool_seen(j, 0, h), columns = pool_seen(j, 1, v);
+    w->n = 0;
+    for (int64_t i = rows.first; i < rows.last; i++)
+        for (int64_t q = columns.first; q < columns.last; q++) {
+            w->scale[w->n] = pool_scale(j, pool_clip(j, 0, i), pool_clip(j, 1, q));
+            w->pixel[w->n++] = i * j->ow + q;
+        }
+}
+
+/* How many pixels from column v on are seen by the same list, moved: with stride 1, where no border
+   cuts one of the windows. */
+static int64_t pool_seen_run(const pool_job *j, int64_t v) {
+    int64_t k = j->p.kernel[1], last = j->w - k, outs = j->ow - 1 - j->p.pad[1];
+    if (outs < last) last = outs;
+    return j->p.stride[1] == 1 && v >= k - 1 && v <= last ? last - v + 1 : 1;
+}
+
 static void pool_avg_grad_piece(void *ctx, int64_t piece, int64_t begin, int64_t end) {
     const pool_job *j = ctx;
-    int64_t image = j->h * j->w * j->c;
-    float *out[POOL_WINDOW];
+    const float *in[POOL_WINDOW];
     pool_window w;
     (void)piece;
-    for (int64_t n = begin; n < end; n++) {
-        float *dx = j->x + n * image;
-        memset(dx, 0, (size_t)image * sizeof *dx);
-        for (int64_t i = 0; i < j->oh; i++)
-            for (int64_t q = 0; q < j->ow; q++) {
-                pool_window_at(j, i, q, &w);
-                for (int t = 0; t < w.n; t++) out[t] = dx + w.pixel[t] * j->c;
-                j->simd->pool_spread(j->c, w.n, out, w.scale,
-                                     j->y + ((n * j->oh + i) * j->ow + q) * j->c);
-            }
+    for (int64_t r = begin; r < end; r++) {
+        const float *dy = j->y + r / j->h * j->oh * j->ow * j->c;
+        for (int64_t v = 0, run; v < j->w; v += run) {
+            run = pool_seen_run(j, v);
+            pool_seen_at(j, r % j->h, v, &w);
+            for (int t = 0; t < w.n; t++) in[t] = dy + w.pixel[t] * j->c;
+            j->simd->pool_sum(j->c, w.n, in, w.scale, run, 1, j->x + (r * j->w + v) * j->c);
+        }
     }
 }
 
@@ -184,7 +228,10 @@ static lode_status pool_backward(const lode_op_call *c, const lode_tensor *dy, l
     j.x = unpack ? workspace_floats(&ws, lode_pack_count(dx)) : dx->data;
     j.y = pool_in(&ws, dy);
     if (at) j.at = at->data;
-    lode_parallel_for(j.n, 1, max ? pool_max_grad_piece : pool_avg_grad_piece, &j);
+    if (max)
+        lode_parallel_for(j.n, 1, pool_max_grad_piece, &j);
+    else
+        lode_parallel_for(j.n * j.h, 4, pool_avg_grad_piece, &j);
     if (unpack) lode_unpack(j.x, LODE_CHANNELS_LAST, dx);
     return LODE_OK;
 }

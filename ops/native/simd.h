@@ -146,6 +146,12 @@ typedef enum simd_pointwise {
     SIMD_N_POINTWISE
 } simd_pointwise;
 
+/* Per channel: y = act(a (x - mean) + b). */
+typedef struct simd_norm_act {
+    int act; /* a lode_act */
+    const float *mean, *a, *b;
+} simd_norm_act;
+
 typedef struct lode_simd {
     const char *name; /* "base", "avx2", "avx512" */
     int lanes;        /* LODE_V of the copy */
@@ -177,12 +183,13 @@ typedef struct lode_simd {
     void (*dw_backward_weights)(const simd_dw *d, int64_t block, const float *x, const float *dy,
                                 float *partial, float *scratch);
 
-    /* One window of n pixels (>= 1), c channels each. max: y and the index of the largest, the
-       first of equals. sum: y = scale * sum. spread: every pixel += scale g. */
-    void (*pool_max)(int64_t c, int n, const float *const *in, const int32_t *index, float *y,
-                     int32_t *at);
-    void (*pool_sum)(int64_t c, int n, const float *const *in, float scale, float *y);
-    void (*pool_spread)(int64_t c, int n, float *const *out, float scale, const float *g);
+    /* A run of `count` windows of n pixels each, c channels; every window is `pixels` pixels behind
+       the one before. max (n >= 1): y and the index of the largest, the first of equals. sum: y =
+       sum of scale[t] in[t]. */
+    void (*pool_max)(int64_t c, int n, const float *const *in, const int32_t *index, int64_t count,
+                     int64_t pixels, float *y, int32_t *at);
+    void (*pool_sum)(int64_t c, int n, const float *const *in, const float *scale, int64_t count,
+                     int64_t pixels, float *y);
 
     /* C [m,n] (+)= A [m,k] B [k,n], serial. A[i,p] is a[i rs + p cs]. B in panels: [n / panel]
        [k_total][panel], columns past n are zeros; pack fills rows k_first .. + k of them from
@@ -211,6 +218,13 @@ typedef struct lode_simd {
                        const float *b, float *y);
     void (*norm_grad)(int64_t rows, int64_t c, const float *x, const float *g, const float *mean,
                       const float *of_g, const float *of_x, const float *rest, float *dx);
+    /* The same with an activation on top: g is times its slope first. */
+    void (*norm_act_apply)(int64_t rows, int64_t c, const float *x, const simd_norm_act *n,
+                           float *y);
+    void (*norm_act_grad_sums)(int64_t rows, int64_t c, const float *x, const float *g,
+                               const simd_norm_act *n, double *sum, double *sum2);
+    void (*norm_act_grad)(int64_t rows, int64_t c, const float *x, const float *g,
+                          const simd_norm_act *n, const float *of_x, const float *rest, float *dx);
 
     /* MBConv. Scratch: scratch_floats of the plan, zeroed by mb_begin once per call of the kind.
        moments: sum[c] and products[c][c] of columns += those of rows of x, products only from the

@@ -150,7 +150,7 @@ static void test_call_texts(void **state) {
                f32, "conv2d s2x1 p0x3 d1x2 g4 [1,4,9,9] [4,1,3,3] [4] f32");
     check_text("embedding", NULL, 2, (lode_shape[]){LODE_SHAPE2(100, 16), LODE_SHAPE2(8, 4)},
                (lode_dtype[]){LODE_F64, LODE_S32}, "embedding [100,16] [8,4]:s32 f64");
-    const lode_batch_norm_params bn = {1e-5, 0.1, 1, 1};
+    const lode_batch_norm_params bn = {1e-5, 0.1, 1, 1, 0, 0};
     check_text("batch_norm", &bn, 3, (lode_shape[]){LODE_SHAPE2(8, 4), absent, LODE_SHAPE1(4)}, f32,
                "batch_norm batch [8,4] - [4] f32");
     check_text("reduce_sum", &(lode_reduce_params){0, 0}, 1, (lode_shape[]){LODE_SHAPE1(3)}, f32,

@@ -1,6 +1,6 @@
-/* test_native_pointwise.c: native pointwise, moving and summing kernels on tensors large enough to
-   be cut into pieces, against the references; gradients dense and with gaps; every instruction set
-   built; the same bits with one and three threads.   labels: parity */
+/* test_native_pointwise.c: native pointwise, moving, summing, pooling and normalizing kernels on
+   tensors large enough to be cut into pieces, against the references; gradients dense and with
+   gaps; every instruction set built; the same bits with one and three threads.   labels: parity */
 #include "core/parallel.h"
 #include "ops/dispatch.h"
 #include "ops/native/simd.h"
@@ -23,6 +23,8 @@ typedef union params {
     lode_channel_shuffle_params shuffle;
     lode_dropout_params dropout;
     lode_weighted_sum_params mixture;
+    lode_pool_params pool;
+    lode_batch_norm_params norm;
 } params;
 
 typedef struct large_case {
@@ -42,6 +44,26 @@ typedef struct large_case {
 #define GATE                                                                                       \
     {                                                                                              \
         4, { 5, 21, 1, 1 }                                                                         \
+    }
+
+/* Both pools: kernel, stride and padding of both sides (padding only where the kernel is square).
+ */
+#define POOL(kh, kw, stride, pad, count, ceil)                                                     \
+    {&lode_op_max_pool,                                                                            \
+     1,                                                                                            \
+     {IMAGE},                                                                                      \
+     false,                                                                                        \
+     {.pool = {{kh, kw}, {stride, stride}, {pad, pad}, count, ceil}}},                             \
+    {                                                                                              \
+        &lode_op_avg_pool, 1, {IMAGE}, false, {                                                    \
+            .pool = { {kh, kw}, {stride, stride}, {pad, pad}, ceil, count }                        \
+        }                                                                                          \
+    }
+#define NORM(act)                                                                                  \
+    {                                                                                              \
+        &lode_op_batch_norm, 3, {IMAGE, {1, {21}}, {1, {21}}}, false, {                            \
+            .norm = { 1e-5, 0.1, 1, 0, act, 0 }                                                    \
+        }                                                                                          \
     }
 
 static const large_case cases[] = {
@@ -89,6 +111,20 @@ static const large_case cases[] = {
      false,
      {.mixture = {15, 4, 0}}},
     {&lode_op_weighted_sum, 4, {{2, {5, 5}}, IMAGE, IMAGE, IMAGE}, false, {.mixture = {21, 5, 0}}},
+    POOL(3, 3, 1, 1, 0, 0),
+    POOL(3, 3, 2, 1, 0, 1),
+    POOL(3, 3, 2, 1, 1, 0),
+    POOL(2, 2, 2, 0, 0, 0),
+    POOL(2, 2, 2, 0, 1, 0),
+    POOL(5, 5, 1, 2, 0, 1),
+    POOL(7, 7, 1, 3, 0, 0),
+    POOL(1, 4, 3, 0, 0, 0),
+    POOL(8, 1, 1, 0, 0, 1),
+    NORM(LODE_ACT_NONE),
+    NORM(LODE_ACT_RELU),
+    NORM(LODE_ACT_RELU6),
+    NORM(LODE_ACT_HSWISH),
+    NORM(LODE_ACT_SWISH),
 };
 
 static lode_tensor *random_tensor(const lode_shape *s, lode_layout layout, uint64_t stream) {
@@ -119,9 +155,11 @@ static lode_tensor *gradient_of(const lode_tensor *y, bool gaps) {
 
 static void check_near(const lode_tensor *a, const lode_tensor *b, const char *op,
                        const char *what) {
+    /* An affine norm's gradients are sums of thousands of values. */
+    const double limit = strcmp(op, "batch_norm") == 0 ? 5e-5 : 2e-6;
     for (int64_t i = 0; i < lode_tensor_count(a); i++) {
         const double v = lode_at(a, i), w = lode_at(b, i);
-        if (!(fabs(v - w) <= 2e-6 * fmax(1, fmax(fabs(v), fabs(w)))))
+        if (!(fabs(v - w) <= limit * fmax(1, fmax(fabs(v), fabs(w)))))
             fail_msg("%s: %s[%lld] is %.9g, the reference has %.9g (%s)", op, what, (long long)i, v,
                      w, lode_simd_get()->name);
     }
@@ -145,6 +183,9 @@ static results run_case(const lode_runner *runner, const large_case *k, lode_ten
     assert_ok(k->op->infer(&c, &in));
     assert_ok(lode_tensor_create(NULL, LODE_F32, &in.shape, in.layout, &r.y));
     c.y = r.y;
+    for (int i = 0; i < in.n_aux; i++)
+        assert_ok(lode_tensor_create(NULL, in.aux[i].dtype, &in.aux[i].shape, in.aux[i].layout,
+                                     &c.aux[i]));
     assert_ok(runner->forward(runner->self, &c));
     for (int gaps = 0; gaps < 2; gaps++) {
         lode_tensor *dy = gradient_of(r.y, gaps);
@@ -155,6 +196,7 @@ static results run_case(const lode_runner *runner, const large_case *k, lode_ten
         assert_ok(runner->backward(runner->self, &c, dy, r.dx[gaps]));
         lode_tensor_release(dy);
     }
+    for (int i = 0; i < in.n_aux; i++) lode_tensor_release(c.aux[i]);
     return r;
 }
 

@@ -22,7 +22,7 @@ static norm norm_make(lode_tape_mode mode) {
 }
 
 static lode_var *norm_run(const norm *n, int use_batch, int update) {
-    lode_batch_norm_params p = {0, 0.25, use_batch, update};
+    lode_batch_norm_params p = {0, 0.25, use_batch, update, 0, 0};
     return lode_batch_norm(n->t, n->x, n->gamma, n->beta, n->mean, n->var, p);
 }
 
@@ -68,7 +68,7 @@ static void test_update_can_be_left_out(void **state) {
 static void test_a_repeated_call_updates_nothing(void **state) {
     (void)state;
     norm n = norm_make(LODE_TRAIN);
-    lode_batch_norm_params p = {0, 0.25, 1, 1};
+    lode_batch_norm_params p = {0, 0.25, 1, 1, 0, 0};
     lode_tensor *x[5] = {n.x->value, n.gamma->value, n.beta->value, n.mean->value, n.var->value};
     lode_tensor *y = NULL, *aux[2] = {NULL};
     assert_ok(lode_tensor_like(n.x->value, &y));
@@ -98,8 +98,8 @@ static void test_one_value_per_channel(void **state) {
     lode_var *x = hand_leaf(t, LODE_SHAPE2(1, 2), (double[]){5, 6});
     lode_var *mean = hand_leaf(t, LODE_SHAPE1(2), none);
     lode_var *var = hand_leaf(t, LODE_SHAPE1(2), (double[]){1, 1});
-    lode_var *y =
-        lode_batch_norm(t, x, NULL, NULL, mean, var, (lode_batch_norm_params){1e-5, 0.5, 1, 1});
+    lode_var *y = lode_batch_norm(t, x, NULL, NULL, mean, var,
+                                  (lode_batch_norm_params){1e-5, 0.5, 1, 1, 0, 0});
     hand_check(y->value, LODE_SHAPE2(1, 2), 0, 0);
     hand_check(mean->value, LODE_SHAPE1(2), 2.5, 3);
     hand_check(var->value, LODE_SHAPE1(2), 1, 1);
@@ -114,7 +114,7 @@ static void test_large_mean(void **state) {
         hand_tensor(LODE_F32, LODE_CONTIGUOUS, LODE_SHAPE2(2, 1), (double[]){1000000, 1000001});
     lode_var *v = lode_tape_constant(t, x);
     lode_var *y =
-        lode_batch_norm(t, v, NULL, NULL, NULL, NULL, (lode_batch_norm_params){0, 0, 1, 0});
+        lode_batch_norm(t, v, NULL, NULL, NULL, NULL, (lode_batch_norm_params){0, 0, 1, 0, 0, 0});
     hand_check(y->value, LODE_SHAPE2(2, 1), -1, 1);
     lode_tensor_release(x);
     lode_tape_destroy(t);
@@ -138,7 +138,7 @@ static void test_layer_norm(void **state) {
 static void test_messages(void **state) {
     (void)state;
     norm n = norm_make(LODE_TRAIN);
-    lode_batch_norm_params p = {1e-5, 0.1, 0, 0};
+    lode_batch_norm_params p = {1e-5, 0.1, 0, 0, 0, 0};
     hand_fails(n.t, lode_batch_norm(n.t, n.x, n.gamma, n.beta, NULL, NULL, p), LODE_ERR_INVALID,
                "mean_run and var_run must be given");
     lode_tape_destroy(n.t);

@@ -20,6 +20,9 @@
     "    h: {op: mbconv, kernel: 3, expand: 2, se: 0.5, act: relu}\n"                              \
     "    i: {op: mbconv, kernel: 5, expand: 3, se: 0.25, groups: 2, act: hswish}\n"                \
     "    j: {op: mbconv, kernel: 3, expand: 1, se: 1, act: swish}\n"                               \
+    "    k: {op: sep_conv, kernel: 3}\n"                                                           \
+    "    l: {op: residual}\n"                                                                      \
+    "    m: {op: conv, kernel: 3, act: hswish}\n"                                                  \
     "    skip: {op: skip, at_shape_change: {op: conv, kernel: 1, act: none}}\n"                    \
     "layers:\n"                                                                                    \
     "  - {name: stem, op: conv, kernel: 3, channels: 4, act: relu}\n"                              \

@@ -22,6 +22,9 @@
 #define simd_run_norm_grad_sums      LODE_ISA_NAME(simd_run_norm_grad_sums)
 #define simd_run_norm_apply          LODE_ISA_NAME(simd_run_norm_apply)
 #define simd_run_norm_grad           LODE_ISA_NAME(simd_run_norm_grad)
+#define simd_run_norm_act_apply      LODE_ISA_NAME(simd_run_norm_act_apply)
+#define simd_run_norm_act_grad_sums  LODE_ISA_NAME(simd_run_norm_act_grad_sums)
+#define simd_run_norm_act_grad       LODE_ISA_NAME(simd_run_norm_act_grad)
 #define simd_run_mb_plan             LODE_ISA_NAME(simd_run_mb_plan)
 #define simd_run_mb_begin            LODE_ISA_NAME(simd_run_mb_begin)
 #define simd_run_mb_moments          LODE_ISA_NAME(simd_run_mb_moments)
@@ -44,7 +47,6 @@
 #define simd_run_conv                LODE_ISA_NAME(simd_run_conv)
 #define simd_run_pool_max            LODE_ISA_NAME(simd_run_pool_max)
 #define simd_run_pool_sum            LODE_ISA_NAME(simd_run_pool_sum)
-#define simd_run_pool_spread         LODE_ISA_NAME(simd_run_pool_spread)
 
 /* simd_roofline.c */
 float simd_run_fma_peak(int rounds);
@@ -85,10 +87,10 @@ void simd_run_conv(const simd_conv *c, int64_t m, const float *const *x, int64_t
                    int64_t last, const float *r, float *y);
 
 /* simd_pool.c */
-void simd_run_pool_max(int64_t c, int n, const float *const *in, const int32_t *index, float *y,
-                       int32_t *at);
-void simd_run_pool_sum(int64_t c, int n, const float *const *in, float scale, float *y);
-void simd_run_pool_spread(int64_t c, int n, float *const *out, float scale, const float *g);
+void simd_run_pool_max(int64_t c, int n, const float *const *in, const int32_t *index,
+                       int64_t count, int64_t pixels, float *y, int32_t *at);
+void simd_run_pool_sum(int64_t c, int n, const float *const *in, const float *scale, int64_t count,
+                       int64_t pixels, float *y);
 
 /* simd_norm.c */
 void simd_run_norm_stats(int64_t rows, int64_t c, const float *x, float *mean, double *sum,
@@ -99,6 +101,15 @@ void simd_run_norm_apply(int64_t rows, int64_t c, const float *x, const float *m
                          const float *b, float *y);
 void simd_run_norm_grad(int64_t rows, int64_t c, const float *x, const float *g, const float *mean,
                         const float *of_g, const float *of_x, const float *rest, float *dx);
+
+/* simd_norm_act.c */
+void simd_run_norm_act_apply(int64_t rows, int64_t c, const float *x, const simd_norm_act *n,
+                             float *y);
+void simd_run_norm_act_grad_sums(int64_t rows, int64_t c, const float *x, const float *g,
+                                 const simd_norm_act *n, double *sum, double *sum2);
+void simd_run_norm_act_grad(int64_t rows, int64_t c, const float *x, const float *g,
+                            const simd_norm_act *n, const float *of_x, const float *rest,
+                            float *dx);
 
 /* simd_mbconv.c */
 void simd_run_mb_plan(simd_mb *m);
