@@ -12,7 +12,7 @@
 static const lode_option trainer_rows[] = {
     ROW(epochs, LODE_OPT_INT, "30", 1, 1e6, "epochs", "passes over the split train"),
     ROW(batch, LODE_OPT_INT, "0", 0, 1e6, "images", "images per step, over all ranks; 0: data.batch"),
-    ROW(strategy, LODE_OPT_STRING, NULL, 0, 0, NULL, "what a step trains (its options: section arch): darts, pc_darts, gumbel, binary_gates, reinforce, snas, xnas, single_path, fair, fixed; default: fixed for a fixed network, gumbel for a supernet"),
+    ROW(strategy, LODE_OPT_STRING, NULL, 0, 0, NULL, "what a step trains (its options: section arch): binary_gates, darts, fair, fixed, gumbel, pc_darts, reinforce, single_path, snas, superkernel, xnas; default: fixed for a fixed network, gumbel for a supernet"),
     ROW(optimizer, LODE_OPT_STRING, "sgd", 0, 0, NULL, "sgd, adam, adamw, rmsprop"),
     ROW(lr, LODE_OPT_F64, "0.1", 0, 1e3, NULL, "peak learning rate"),
     ROW(lr_final, LODE_OPT_F64, "0", 0, 1e3, NULL, "learning rate at the end, for cosine and linear"),
