@@ -44,6 +44,6 @@ lode_status profile_benches_create(lode_supernet *net, const lode_arch *arch, in
                                    lode_form form, lode_dispatch *dispatch, int64_t batch,
                                    profile_bench **out);
 void profile_benches_destroy(profile_bench *b, int64_t n);
-/* One forward pass; *ms is its time. timer NULL: calls are not timed. */
+/* Two forward passes; *ms is the time of the second. timer NULL: calls are not timed. */
 lode_status profile_run(profile_bench *b, profile_timer *timer, double *ms);
 #endif
