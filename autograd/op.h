@@ -133,6 +133,9 @@ typedef struct lode_runner {
     /* After both ran forward: can the backward of `c` do without an input's value, out of what the
        call that made it keeps (made_by)? NULL: no. */
     bool (*makes_again)(void *self, const lode_op_call *c, const lode_op_call *maker);
+    /* Bytes of workspace that it holds on the CPU between calls and gives to the next. NULL: none.
+     */
+    size_t (*holds)(void *self);
 } lode_runner;
 
 /* The runner that always runs the reference; for tests and as a fallback. */

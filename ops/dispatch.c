@@ -126,6 +126,7 @@ static lode_status dispatch_forward(void *self, lode_op_call *c);
 static lode_status dispatch_backward(void *self, lode_op_call *c, const lode_tensor *dy,
                                      lode_tensor *const *dx);
 static bool dispatch_makes_again(void *self, const lode_op_call *c, const lode_op_call *maker);
+static size_t dispatch_holds(void *self);
 
 lode_status lode_dispatch_create(const lode_dispatch_options *options, lode_dispatch **out) {
     const lode_dispatch_options defaults = {0};
@@ -139,7 +140,8 @@ lode_status lode_dispatch_create(const lode_dispatch_options *options, lode_disp
         return status;
     }
     d->verbose = wants_verbose(options);
-    d->runner = (lode_runner){d, dispatch_forward, dispatch_backward, dispatch_makes_again};
+    d->runner =
+        (lode_runner){d, dispatch_forward, dispatch_backward, dispatch_makes_again, dispatch_holds};
     *out = d;
     return LODE_OK;
 }
@@ -314,4 +316,9 @@ static bool dispatch_makes_again(void *self, const lode_op_call *c, const lode_o
     (void)self;
     if (c->provider == NULL || c->provider != maker->provider) return false;
     return maker->provider->makes_again != NULL && maker->provider->makes_again(c, maker);
+}
+
+static size_t dispatch_holds(void *self) {
+    const lode_dispatch *d = self;
+    return d->workspace_device == lode_cpu_device() ? d->workspace_bytes : 0;
 }

@@ -46,10 +46,15 @@ static bool meter_makes_again(void *self, const lode_op_call *c, const lode_op_c
     return m->inner->makes_again != NULL && m->inner->makes_again(m->inner->self, c, maker);
 }
 
+static size_t meter_holds(void *self) {
+    const bench_meter *m = self;
+    return m->inner->holds != NULL ? m->inner->holds(m->inner->self) : 0;
+}
+
 void bench_meter_init(bench_meter *m, const lode_runner *inner) {
     memset(m, 0, sizeof *m);
     m->inner = inner;
-    m->runner = (lode_runner){m, meter_forward, meter_backward, meter_makes_again};
+    m->runner = (lode_runner){m, meter_forward, meter_backward, meter_makes_again, meter_holds};
     m->phase = BENCH_OTHER;
 }
 

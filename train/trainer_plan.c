@@ -212,23 +212,32 @@ static void plan_state(const plan_run *p, int64_t *now, int64_t *to_come) {
                (arch > arch_now ? arch - arch_now : 0);
 }
 
+/* Workspace that the runner holds already is part of the steps' and not of what is there besides.
+ */
 static void plan_sum(const plan_run *p, int64_t in_use, lode_memory_plan *out) {
     const lode_trainer *t = p->t;
-    int64_t step = p->peak.bytes - p->base, batches = plan_batches(t), state_now, state_to_come;
+    const lode_runner *runner = t->setup.runner;
+    int64_t kept =
+        runner->holds != NULL ? lode_device_rounded_bytes(runner->holds(runner->self)) : 0;
+    int64_t workspace = p->peak.workspace > kept ? p->peak.workspace : kept;
+    int64_t unused = workspace - p->peak.workspace;
+    int64_t step = p->peak.bytes - p->base + unused, batches = plan_batches(t);
+    int64_t state_now, state_to_come;
     plan_state(p, &state_now, &state_to_come);
+    in_use -= kept;
     *out = (lode_memory_plan){.weights = plan_weights(t),
                               .optimizer = state_now + state_to_come,
                               .batches = batches * t->batch / p->made_batch,
                               .gradients = p->peak.gradients,
-                              .workspace = p->peak.workspace,
-                              .activations = step - p->peak.gradients - p->peak.workspace,
+                              .workspace = workspace,
+                              .activations = step - p->peak.gradients - workspace,
                               .turn = p->turn};
     out->other = in_use - out->weights - state_now - batches;
     out->to_come = state_to_come + out->batches - batches;
     out->total = in_use + out->to_come + step;
-    int64_t reach = lode_device_get_stats(p->device).peak_touched - p->base;
-    out->to_come += reach > step ? reach : step;
-    out->held = in_use + out->to_come;
+    int64_t reach = lode_device_get_stats(p->device).peak_touched - p->base + unused;
+    out->to_come += (reach > step ? reach : step) - kept;
+    out->held = in_use + kept + out->to_come;
 }
 
 /* ---- the whole ---- */

@@ -42,6 +42,21 @@ static void the_plan_is_what_is_measured(void **state) {
     }
 }
 
+/* What the runner holds from the training before is not counted a second time. */
+static void the_plan_of_a_second_training_agrees(void **state) {
+    (void)state;
+    for (int i = 0; i < N_TRAININGS; i++) {
+        fixture f;
+        lode_train_result r;
+        fixture_open(&f, trainings[i].train, trainings[i].arch, trainings[i].fixed, NULL, 0);
+        for (int k = 0; k < 2; k++) {
+            assert_ok(lode_train(&f.setup, &r));
+            assert_within(r.peak_bytes, r.plan.total, 0.05, trainings[i].train);
+        }
+        fixture_close(&f);
+    }
+}
+
 /* A plan in between changes no bit of the training, computes nothing and leaves nothing behind. */
 static void a_plan_leaves_no_trace(void **state) {
     (void)state;
@@ -283,6 +298,7 @@ static void bytes_are_written_for_people(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_plan_is_what_is_measured),
+        cmocka_unit_test(the_plan_of_a_second_training_agrees),
         cmocka_unit_test(a_plan_leaves_no_trace),
         cmocka_unit_test(shipped_spaces),
         cmocka_unit_test(later_steps_ask_the_system_for_nothing),
