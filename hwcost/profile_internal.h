@@ -17,10 +17,11 @@ typedef struct profile_sample {
 /* Zeroed at first. */
 typedef struct profile_timer {
     bool record;
-    double last; /* end of the previous call */
-    double *ms;  /* of each call of the trace in this pass, all slices together */
-    const lode_provider **provider; /* NULL: the call is a view */
-    int64_t ms_capacity, provider_capacity;
+    int lanes, calls;               /* of the pass: a lane's calls follow each other */
+    double *last;                   /* [lanes] end of the lane's previous call */
+    double *ms;                     /* [lanes, calls] all slices of the lane together */
+    const lode_provider **provider; /* [lanes, calls] NULL: not run there, or a view */
+    int64_t last_capacity, ms_capacity, provider_capacity;
     profile_sample *sample;
     int64_t n, capacity;
 } profile_timer;

@@ -1,6 +1,7 @@
 /* profile_run.c: one forward pass under a clock. A timed call lasts from the end of the previous
    one of the same pass to its own end, so that the entries of a network add up to its whole time.
-   Where a batch goes through the network in slices, a call's time is the sum over them.
+   Where a batch goes through the network in slices, a call's time is the sum over them; where these
+   run side by side, that sum over the number of lanes.
 
    Before each timed pass the same network runs once untimed. Networks are visited in turn and have
    weights of their own, so without it a pass would find in cache what the others left there: how
@@ -42,27 +43,43 @@ static lode_status profile_add(profile_timer *t, const lode_op_call *c,
     return LODE_OK;
 }
 
-static void profile_after(void *self, int i, const lode_op_call *c) {
+static void profile_after(void *self, int lane, int i, const lode_op_call *c) {
     profile_timer *t = self;
     double now = lode_clock();
-    t->ms[i] += 1e3 * (now - t->last);
-    t->provider[i] = c->provider;
-    t->last = now;
+    t->ms[lane * t->calls + i] += 1e3 * (now - t->last[lane]);
+    t->provider[lane * t->calls + i] = c->provider;
+    t->last[lane] = now;
 }
 
-static lode_status profile_begin(profile_timer *t, const lode_tape *trace) {
-    int n = lode_trace_n(trace);
+static lode_status profile_begin(profile_timer *t, int lanes, int calls) {
+    int64_t n = (int64_t)lanes * calls;
+    LODE_TRY(lode_grow((void **)&t->last, &t->last_capacity, lanes, sizeof *t->last));
     LODE_TRY(lode_grow((void **)&t->ms, &t->ms_capacity, n, sizeof *t->ms));
     LODE_TRY(lode_grow((void **)&t->provider, &t->provider_capacity, n, sizeof *t->provider));
+    t->lanes = lanes;
+    t->calls = calls;
     memset(t->ms, 0, (size_t)n * sizeof *t->ms);
     memset(t->provider, 0, (size_t)n * sizeof *t->provider);
     return LODE_OK;
 }
 
+static void profile_start(profile_timer *t, double now) {
+    for (int lane = 0; lane < t->lanes; lane++) t->last[lane] = now;
+}
+
+/* Lanes run side by side: what a call adds to the whole is its time in all of them over their
+   number. */
 static lode_status profile_end(profile_timer *t, const lode_tape *trace) {
-    for (int i = 0; t->record && i < lode_trace_n(trace); i++)
-        if (t->provider[i])
-            LODE_TRY(profile_add(t, &lode_trace_get(trace, i)->call, t->provider[i], t->ms[i]));
+    for (int i = 0; t->record && i < t->calls; i++) {
+        const lode_provider *provider = NULL;
+        double ms = 0;
+        for (int lane = 0; lane < t->lanes; lane++) {
+            const int64_t at = (int64_t)lane * t->calls + i;
+            ms += t->ms[at] / t->lanes;
+            if (t->provider[at] != NULL) provider = t->provider[at];
+        }
+        if (provider) LODE_TRY(profile_add(t, &lode_trace_get(trace, i)->call, provider, ms));
+    }
     return LODE_OK;
 }
 
@@ -72,6 +89,7 @@ void profile_timer_deinit(profile_timer *t) {
         lode_free(t->sample[i].ms);
     }
     lode_free(t->sample);
+    lode_free(t->last);
     lode_free(t->ms);
     lode_free(t->provider);
 }
@@ -115,9 +133,9 @@ lode_status profile_run(profile_bench *b, profile_timer *timer, double *ms) {
     const lode_tape *trace = lode_frozen_trace(b->frozen);
     lode_tensor *y = NULL;
     LODE_TRY(lode_frozen_run(b->frozen, b->x, NULL, &y));
-    if (timer) LODE_TRY(profile_begin(timer, trace));
+    if (timer) LODE_TRY(profile_begin(timer, lode_frozen_lanes(b->frozen), lode_trace_n(trace)));
     double start = lode_clock();
-    if (timer) timer->last = start;
+    if (timer) profile_start(timer, start);
     LODE_TRY(lode_frozen_run(b->frozen, b->x, timer ? &watch : NULL, &y));
     b->checksum += lode_at(y, 0);
     *ms = 1e3 * (lode_clock() - start);

@@ -15,12 +15,15 @@ typedef struct lode_kernel {
     lode_backward_fn backward; /* NULL: the reference's backward runs */
     /* Bytes wanted in c->workspace for forward (backward false) or backward; NULL: none. */
     size_t (*workspace)(const lode_op_call *c, bool backward);
-    /* For calls that are repeated with the same weights (ops/replay.h): what follows from shapes and
-       from the inputs that `constant` has a bit for, such as packed weights, made once. It comes
-       back as c->prepared, for workspace and forward. *out NULL: nothing this time. Both functions
-       NULL: never. */
+    /* For calls that are repeated with the same weights (ops/replay.h): what follows from shapes
+       and from the inputs that `constant` has a bit for, such as packed weights, made once. It
+       comes back as c->prepared, for workspace and forward. *out NULL: nothing this time. Both
+       functions NULL: never. */
     lode_status (*prepare)(const lode_op_call *c, uint64_t constant, void **out);
     void (*release)(void *prepared);
+    /* Plans and workspace are those of the number of threads at hand: not to be called from within
+       a parallel loop, where that is one. */
+    bool follows_threads;
 } lode_kernel;
 
 struct lode_provider {

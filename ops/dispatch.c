@@ -224,27 +224,22 @@ static size_t workspace_of(const lode_op_call *c, const lode_kernel *k, bool bac
     return k != NULL && k->workspace != NULL ? k->workspace(c, backward) : 0;
 }
 
-/* bytes: workspace_of. */
-static lode_status run_one(lode_dispatch *d, lode_op_call *c, const lode_kernel *k, size_t bytes,
-                           const lode_tensor *dy, lode_tensor *const *dx) {
+/* k NULL: the reference. Workspace is in the call. */
+static lode_status run_kernel(lode_op_call *c, const lode_kernel *k, const lode_tensor *dy,
+                              lode_tensor *const *dx) {
     bool backward = dy != NULL;
-    if (k == NULL) { /* the reference */
-        if (c->y->device != NULL && !lode_device_get_ops(c->y->device)->is_host)
-            return LODE_FAIL(LODE_ERR_UNSUPPORTED, "%s has no kernel for device %s", c->op->name,
-                             lode_device_get_ops(c->y->device)->name);
-        c->workspace = NULL;
-        c->workspace_bytes = 0;
-        return backward ? c->op->reference.backward(c, dy, dx) : c->op->reference.forward(c);
-    }
-    LODE_TRY(workspace_give(d, c, bytes));
-    return backward ? k->backward(c, dy, dx) : k->forward(c);
+    if (k != NULL) return backward ? k->backward(c, dy, dx) : k->forward(c);
+    if (c->y->device != NULL && !lode_device_get_ops(c->y->device)->is_host)
+        return LODE_FAIL(LODE_ERR_UNSUPPORTED, "%s has no kernel for device %s", c->op->name,
+                         lode_device_get_ops(c->y->device)->name);
+    return backward ? c->op->reference.backward(c, dy, dx) : c->op->reference.forward(c);
 }
 
-static lode_status run_timed(lode_dispatch *d, lode_op_call *c, const lode_kernel *k, size_t bytes,
+static lode_status run_timed(const lode_dispatch *d, lode_op_call *c, const lode_kernel *k,
                              const lode_tensor *dy, lode_tensor *const *dx) {
     const char *who = k != NULL ? c->provider->name : reference()->name;
     double start = d->verbose ? lode_clock() : 0;
-    lode_status status = run_one(d, c, k, bytes, dy, dx);
+    lode_status status = run_kernel(c, k, dy, dx);
     c->workspace = NULL;
     if (d->verbose) log_call(c, dy != NULL ? "backward" : "forward", who, lode_clock() - start);
     return status;
@@ -254,7 +249,10 @@ static lode_status run(lode_dispatch *d, lode_op_call *c, const lode_kernel *k,
                        const lode_tensor *dy, lode_tensor *const *dx) {
     if (!c->dry) threads_follow(d);
     size_t bytes = workspace_of(c, k, dy != NULL);
-    if (!c->dry) return run_timed(d, c, k, bytes, dy, dx);
+    if (!c->dry) {
+        LODE_TRY(workspace_give(d, c, bytes));
+        return run_timed(d, c, k, dy, dx);
+    }
     c->workspace_bytes = bytes;
     if (bytes > d->workspace_planned) d->workspace_planned = bytes;
     return LODE_OK;
@@ -305,11 +303,16 @@ void lode_dispatch_forget(lode_op_call *c, const lode_kernel *kernel) {
     c->prepared = NULL;
 }
 
-lode_status lode_dispatch_run(lode_dispatch *d, lode_op_call *c, const lode_kernel *kernel) {
+void lode_dispatch_count(lode_dispatch *d, int64_t calls, int64_t reference_calls) {
     threads_follow(d);
-    d->stats.n_forward++;
-    d->stats.n_reference += kernel == NULL;
-    return run_timed(d, c, kernel, c->workspace_bytes, NULL, NULL);
+    d->stats.n_forward += calls;
+    d->stats.n_reference += reference_calls;
+}
+
+lode_status lode_dispatch_run(const lode_dispatch *d, lode_op_call *c, const lode_kernel *kernel,
+                              void *workspace) {
+    c->workspace = workspace;
+    return run_timed(d, c, kernel, NULL, NULL);
 }
 
 static bool dispatch_makes_again(void *self, const lode_op_call *c, const lode_op_call *maker) {

@@ -38,8 +38,13 @@ LODE_API const lode_provider *lode_dispatch_choose(const lode_dispatch *d, const
 LODE_API lode_status lode_dispatch_prepare(const lode_dispatch *d, lode_op_call *c,
                                            uint64_t constant, const lode_kernel **kernel);
 LODE_API void lode_dispatch_forget(lode_op_call *c, const lode_kernel *kernel);
-LODE_API lode_status lode_dispatch_run(lode_dispatch *d, lode_op_call *c,
-                                       const lode_kernel *kernel);
+/* Before such calls run: how many will, and how many of them have no kernel. Providers follow
+   lode_set_threads here. */
+LODE_API void lode_dispatch_count(lode_dispatch *d, int64_t calls, int64_t reference_calls);
+/* workspace: c->workspace_bytes of the caller's, NULL for none. Nothing of the dispatch changes, so
+   calls may run in several threads at once, each with tensors and workspace of its own. */
+LODE_API lode_status lode_dispatch_run(const lode_dispatch *d, lode_op_call *c,
+                                       const lode_kernel *kernel, void *workspace);
 
 /* The tables, for tests, benches, `lode ops`. */
 LODE_API int lode_n_ops(void);

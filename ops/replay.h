@@ -21,15 +21,29 @@ LODE_API lode_status lode_replay_create(const lode_tape *trace, const lode_var *
                                         const lode_var *y, lode_dispatch *d, lode_replay **out);
 LODE_API void lode_replay_destroy(lode_replay *r);
 
-/* Is told of every call after it ran; i counts the trace's calls, views are left out. */
+/* Is told of every call after it ran; i counts the trace's calls, views are left out. Calls of
+   different lanes (below) may be told at the same time. */
 typedef struct lode_replay_watch {
     void *self;
-    void (*after)(void *self, int i, const lode_op_call *c);
+    void (*after)(void *self, int lane, int i, const lode_op_call *c);
 } lode_replay_watch;
 /* x: as traced in shape, dtype and strides. *y (borrowed) holds until the next run. watch may be
    NULL. */
 LODE_API lode_status lode_replay_run(lode_replay *r, lode_tensor *x, const lode_replay_watch *watch,
                                      lode_tensor **y);
-/* Of the values between input and result, without weights and workspace. */
+
+/* A batch in n slices: x has n times as many rows (first dimension) as traced, else its shape,
+   dtype and strides, and so has y of the result; any strides.
+
+   Where there are at least as many slices as threads, each thread takes whole slices through all
+   calls, in a lane of its own: the same calls, one block of memory and one workspace more, the same
+   prepared weights. Nobody waits for the others between two calls. Otherwise, or where a kernel
+   does not allow it (lode_kernel.follows_threads), slices run one after another in lane 0. */
+LODE_API lode_status lode_replay_run_slices(lode_replay *r, lode_tensor *x, int64_t n,
+                                            const lode_replay_watch *watch, lode_tensor *y);
+/* Lanes that n slices run in with the present number of threads. */
+LODE_API int lode_replay_lanes(const lode_replay *r, int64_t n);
+
+/* Of the values between input and result in one lane, without weights and workspace. */
 LODE_API size_t lode_replay_bytes(const lode_replay *r);
 #endif

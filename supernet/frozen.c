@@ -1,12 +1,15 @@
 /* frozen.c: see frozen.h. A frozen network is a folded trace and its replay.
 
-   A batch whose values are larger than the caches is cut into slices of whole images that go
-   through the whole network one after another: no operator of inference looks at two images, and
-   what one layer writes the next then reads from cache. */
+   A batch is cut into slices of whole images, each of which goes through the whole network: no
+   operator of inference looks at two images. What one layer writes the next then reads from cache,
+   and threads that have slices of their own need not wait for each other between layers. */
 #include "core/memory.h"
 #include "supernet/frozen_internal.h"
 
-enum { FROZEN_SLICE_BYTES = 1 << 20 }; /* of what one call reads and writes */
+enum {
+    FROZEN_SLICE_BYTES = 1 << 20, /* of what one call reads and writes */
+    FROZEN_SLICES = 16            /* at least so many of a larger batch: for the threads */
+};
 
 struct lode_frozen {
     lode_supernet *own; /* where the architecture has parts of the supernet's weights; else NULL */
@@ -49,9 +52,11 @@ static size_t frozen_image_bytes(const lode_tape *trace, int64_t batch) {
     return most;
 }
 
-/* The largest divisor of the batch whose images fit. */
+/* The largest divisor of the batch whose images fit. Not a matter of threads, so that these do not
+   show in the bits. */
 static int64_t frozen_slice(const lode_tape *trace, int64_t batch) {
     int64_t fit = FROZEN_SLICE_BYTES / (int64_t)frozen_image_bytes(trace, batch), images = batch;
+    if (fit > batch / FROZEN_SLICES) fit = batch / FROZEN_SLICES;
     while (images > 1 && (images > fit || batch % images != 0)) images--;
     return images;
 }
@@ -107,6 +112,9 @@ void lode_frozen_destroy(lode_frozen *f) {
 
 const lode_tape *lode_frozen_trace(const lode_frozen *f) { return f->whole; }
 int64_t lode_frozen_slices(const lode_frozen *f) { return f->batch / f->images; }
+int lode_frozen_lanes(const lode_frozen *f) {
+    return lode_replay_lanes(f->replay, lode_frozen_slices(f));
+}
 size_t lode_frozen_bytes(const lode_frozen *f) { return lode_replay_bytes(f->replay); }
 
 /* ---- running ---- */
@@ -127,27 +135,13 @@ static lode_status frozen_dense(lode_frozen *f, lode_tensor *x, lode_tensor **de
     return lode_tensor_copy(f->x, x);
 }
 
-static lode_status frozen_run_slice(lode_frozen *f, lode_tensor *x, int64_t first,
-                                    const lode_replay_watch *watch) {
-    lode_tensor *part = NULL, *to = NULL, *y = NULL;
-    lode_status status = lode_tensor_slice(x, 0, first, first + f->images, 1, &part);
-    if (status == LODE_OK) status = lode_replay_run(f->replay, part, watch, &y);
-    if (status == LODE_OK)
-        status = lode_tensor_slice(f->logits, 0, first, first + f->images, 1, &to);
-    if (status == LODE_OK) status = lode_tensor_copy(to, y);
-    lode_tensor_release(part);
-    lode_tensor_release(to);
-    return status;
-}
-
 lode_status lode_frozen_run(lode_frozen *f, lode_tensor *x, const lode_replay_watch *watch,
                             lode_tensor **logits) {
     lode_tensor *dense;
     *logits = NULL;
     LODE_TRY(frozen_dense(f, x, &dense));
     if (f->images == f->batch) return lode_replay_run(f->replay, dense, watch, logits);
-    for (int64_t i = 0; i < f->batch; i += f->images)
-        LODE_TRY(frozen_run_slice(f, dense, i, watch));
+    LODE_TRY(lode_replay_run_slices(f->replay, dense, lode_frozen_slices(f), watch, f->logits));
     *logits = f->logits;
     return LODE_OK;
 }

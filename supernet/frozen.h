@@ -27,20 +27,22 @@ LODE_API lode_status lode_supernet_trace_folded(lode_supernet *net, const lode_a
                                                 int64_t batch, lode_tape *trace);
 
 typedef struct lode_frozen lode_frozen;
-/* arch NULL: a fixed network. Weights and statistics are those of now; where sizes are decisions the
-   architecture is extracted first. Copies the folded and the packed ones and borrows the rest: the
-   network and the dispatch must outlive the result, and a change of weights asks for a new one. */
+/* arch NULL: a fixed network. Weights and statistics are those of now; where sizes are decisions
+   the architecture is extracted first. Copies the folded and the packed ones and borrows the rest:
+   the network and the dispatch must outlive the result, and a change of weights asks for a new one.
+ */
 LODE_API lode_status lode_frozen_create(lode_supernet *net, const lode_arch *arch, int64_t batch,
                                         lode_form form, lode_dispatch *d, lode_frozen **out);
 LODE_API void lode_frozen_destroy(lode_frozen *f);
 /* x [batch,C,H,W] of the network's dtype, any strides. *logits [batch,classes]: borrowed, holds
-   until the next run. A large batch goes through the network in slices whose values stay in cache.
-   watch (may be NULL) is told of every call of every slice; its index is that of the call in
+   until the next run. A batch goes through the network in slices (lode_replay_run_slices). watch
+   (may be NULL) is told of every call of every slice; its index is that of the call in
    lode_frozen_trace. */
 LODE_API lode_status lode_frozen_run(lode_frozen *f, lode_tensor *x, const lode_replay_watch *watch,
                                      lode_tensor **logits);
 /* The calls of the whole batch, borrowed: what is priced. */
 LODE_API const lode_tape *lode_frozen_trace(const lode_frozen *f);
 LODE_API int64_t lode_frozen_slices(const lode_frozen *f);
+LODE_API int lode_frozen_lanes(const lode_frozen *f);    /* slices at a time */
 LODE_API size_t lode_frozen_bytes(const lode_frozen *f); /* of values between input and logits */
 #endif

@@ -10,14 +10,14 @@
 #define KERNEL(OP, SUPPORTS, FAMILY, WORKSPACE)                                                    \
     {                                                                                              \
         &lode_op_##OP, SUPPORTS, native_##FAMILY##_forward, native_##FAMILY##_backward, WORKSPACE, \
-            NULL, NULL                                                                             \
+            NULL, NULL, false                                                                      \
     }
 
 /* clang-format off */
 static const lode_kernel native_kernels[] = {
     KERNEL(conv2d,          native_depthwise_pays,           depthwise,       native_depthwise_workspace),
     {&lode_op_conv_act, native_conv_act_supports, native_conv_act_forward, NULL,
-     native_conv_act_workspace, native_conv_act_prepare, native_conv_act_release},
+     native_conv_act_workspace, native_conv_act_prepare, native_conv_act_release, false},
     KERNEL(batch_norm,      native_batch_norm_supports,      batch_norm,      native_batch_norm_workspace),
     KERNEL(mbconv,          native_mbconv_supports,          mbconv,          native_mbconv_workspace),
     KERNEL(max_pool,        native_pool_supports,            max_pool,        native_pool_workspace),

@@ -32,15 +32,15 @@ static size_t portable_matmul_workspace(const lode_op_call *c, bool backward) {
 
 static const lode_kernel portable_kernels[] = {
     {&lode_op_batch_matmul, lode_matmul_fits, portable_matmul_forward, portable_matmul_backward,
-     portable_matmul_workspace, NULL, NULL},
+     portable_matmul_workspace, NULL, NULL, false},
     {&lode_op_conv2d, portable_conv2d_supports, portable_conv2d_forward, portable_conv2d_backward,
-     portable_conv2d_workspace, NULL, NULL},
+     portable_conv2d_workspace, NULL, NULL, false},
     {&lode_op_conv_act, native_conv_act_supports, native_conv_act_forward, NULL,
-     native_conv_act_workspace, native_conv_act_prepare, native_conv_act_release},
+     native_conv_act_workspace, native_conv_act_prepare, native_conv_act_release, false},
     {&lode_op_linear, lode_linear_fits, portable_linear_forward, portable_linear_backward,
-     portable_linear_workspace, NULL, NULL},
+     portable_linear_workspace, NULL, NULL, false},
     {&lode_op_matmul, lode_matmul_fits, portable_matmul_forward, portable_matmul_backward,
-     portable_matmul_workspace, NULL, NULL},
+     portable_matmul_workspace, NULL, NULL, false},
 };
 
 static void portable_describe(char out[128]) {

@@ -7,13 +7,13 @@
 
 static const lode_kernel onednn_kernels[] = {
     {&lode_op_batch_matmul, onednn_matmul_supports, onednn_matmul_forward, onednn_matmul_backward,
-     onednn_matmul_workspace, NULL, NULL},
+     onednn_matmul_workspace, NULL, NULL, false},
     {&lode_op_conv2d, onednn_conv2d_supports, onednn_conv2d_forward, onednn_conv2d_backward,
-     onednn_conv2d_workspace, NULL, NULL},
+     onednn_conv2d_workspace, NULL, NULL, true},
     {&lode_op_linear, onednn_linear_supports, onednn_linear_forward, onednn_linear_backward,
-     onednn_linear_workspace, NULL, NULL},
+     onednn_linear_workspace, NULL, NULL, false},
     {&lode_op_matmul, onednn_matmul_supports, onednn_matmul_forward, onednn_matmul_backward,
-     onednn_matmul_workspace, NULL, NULL},
+     onednn_matmul_workspace, NULL, NULL, false},
 };
 
 static void onednn_describe(char out[128]) {

@@ -2,6 +2,7 @@
    conv_act of the native provider against the reference, for every instruction set: 1x1, larger
    kernels, strides, dilation, groups, depthwise, tails of panels, every activation, with and
    without bias and r; and a call with prepared weights has the bits of one without. */
+#include "core/memory.h"
 #include "ops/dispatch.h"
 #include "ops/native/simd.h"
 #include "ops/ops.h"
@@ -89,11 +90,13 @@ static void check_case(int number, const char *isa, lode_dispatch *d) {
     }
     assert_ok(lode_dispatch_prepare(d, &again.c, 6, &kernel));
     assert_non_null(again.c.prepared);
+    void *workspace = lode_alloc(again.c.workspace_bytes + 1, 1);
     for (int times = 0; times < 2; times++) {
         assert_ok(lode_tensor_fill(again.c.y, (double)NAN));
-        assert_ok(lode_dispatch_run(d, &again.c, kernel));
+        assert_ok(lode_dispatch_run(d, &again.c, kernel, workspace));
         assert_true(lode_tensor_equal_bits(got.c.y, again.c.y));
     }
+    lode_free(workspace);
     lode_dispatch_forget(&again.c, kernel);
     /* Weights that may change are not prepared. */
     assert_ok(lode_dispatch_prepare(d, &again.c, 0, &kernel));

@@ -83,9 +83,9 @@ static traced trace_of(const small_net *n) {
     return t;
 }
 
-static void count_call(void *self, int i, const lode_op_call *c) {
+static void count_call(void *self, int lane, int i, const lode_op_call *c) {
     int *n = self;
-    assert_true(i >= 0 && c->y != NULL && c->provider != NULL);
+    assert_true(lane == 0 && i >= 0 && c->y != NULL && c->provider != NULL);
     ++*n;
 }
 

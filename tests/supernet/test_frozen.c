@@ -131,6 +131,11 @@ static void test_slices_and_threads_do_not_show(void **state) {
     lode_tensor *x = tiny_input(s, LODE_F32, BATCH, 3);
     assert_ok(lode_frozen_create(net, NULL, BATCH, LODE_FORM_FOLDED, d, &f));
     assert_true(lode_frozen_slices(f) > 1 && BATCH % lode_frozen_slices(f) == 0);
+    for (int n = 1; n <= 2; n++) {
+        lode_set_threads(n);
+        assert_int_equal(lode_frozen_lanes(f), n);
+    }
+    lode_set_threads(threads);
     lode_frozen_destroy(f);
     lode_tensor *all = frozen_logits(net, NULL, LODE_FORM_FOLDED, d, x);
     for (int n = 1; n <= 2; n++) {
