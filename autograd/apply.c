@@ -97,6 +97,7 @@ static lode_status apply_record(lode_tape *t, const lode_op_call *call, lode_var
     if (params_size > 0) memcpy(params, call->params, params_size);
     node.call.params = params_size > 0 ? params : NULL;
     node.call.workspace = NULL;
+    node.call.twin = NULL;
     node.call.workspace_bytes = 0;
     for (int i = 0; i < call->n_x; i++) {
         node.x[i] = i < n_x ? x[i] : NULL;
@@ -159,6 +160,17 @@ static bool apply_wants_grad(const lode_tape *t, const lode_op *op, lode_var *co
     for (int i = 0; i < n_x; i++)
         if (x[i] != NULL && x[i]->requires_grad) return true;
     return false;
+}
+
+enum { APPLY_TWIN_NODES = 32 }; /* how far back: a mixture's candidates are not far apart */
+
+static const lode_op_call *apply_twin(const lode_tape *t, const lode_op *op, const lode_var *x) {
+    if (op->is_twin == NULL) return NULL;
+    for (int i = t->n_nodes - 1; i >= 0 && i >= t->n_nodes - APPLY_TWIN_NODES; i--) {
+        const tape_node *node = &t->node[i];
+        if (node->call.op == op && node->x[0] == x && op->is_twin(&node->call)) return &node->call;
+    }
+    return NULL;
 }
 
 /* ---- running ---- */
@@ -235,6 +247,7 @@ lode_var *lode_apply(lode_tape *t, const lode_op *op, lode_var *const *x, int n_
         .x = value,
         .train = apply_wants_grad(t, op, x, n_x),
         .repeated = t->repeated,
+        .twin = apply_twin(t, op, x[0]),
     };
     for (int i = 0; i < call.n_x; i++) {
         value[i] = i < n_x && x[i] != NULL ? x[i]->value : NULL;

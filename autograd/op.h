@@ -37,6 +37,9 @@ struct lode_op_call {
     /* In backward: of inputs that were not kept because their values can be made again, the calls
        that made them; other entries are NULL. [n_x], or NULL when there are none. */
     const lode_op_call *const *made_by;
+    /* In forward, for operators with is_twin: an earlier call of the same operator on the same x[0]
+       whose aux, still on the tape, has something that this call needs too. NULL: none. */
+    const lode_op_call *twin;
     void *workspace; /* workspace_bytes, 64-byte aligned, contents undefined */
     size_t workspace_bytes;
 };
@@ -102,6 +105,9 @@ struct lode_op {
     /* Shapes and dtypes of y and aux; LODE_ERR_SHAPE says which dims clash. Runs on tensors without
        storage: looks at shape, dtype and strides only. `out` is zeroed before. */
     lode_status (*infer)(const lode_op_call *c, lode_inferred *out);
+
+    /* May `earlier`, on the same x[0], be call.twin? NULL: never. */
+    bool (*is_twin)(const lode_op_call *earlier);
 
     /* When set, y is a view of x[0] and no forward kernel runs. LODE_ERR_UNSUPPORTED (without a
        message) means "not this time": forward runs instead. */

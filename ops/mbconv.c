@@ -247,6 +247,12 @@ static lode_status mbconv_example(lode_op_example *e, lode_rng *rng, int k) {
     return LODE_OK;
 }
 
+/* The candidates of a mixture read one x, and all norms behind an expansion its moments. */
+static bool mbconv_has_moments(const lode_op_call *earlier) {
+    return earlier->x[MBCONV_EXPAND] != NULL && earlier->aux[MBCONV_MOMENTS] != NULL &&
+           earlier->aux[MBCONV_MOMENTS]->data != NULL;
+}
+
 /* x, weights, gammas and betas. */
 #define MBCONV_AFFINE(norm)                                                                        \
     (LODE_KEEP_X(0) | LODE_KEEP_X(1)) << (MBCONV_NORM + norm * MBCONV_NORM_INPUTS)
@@ -261,6 +267,7 @@ const lode_op lode_op_mbconv = {
     .n_required = MBCONV_EXPAND,
     .params_size = sizeof(lode_mbconv_params),
     .keeps = MBCONV_KEEPS,
+    .is_twin = mbconv_has_moments,
     .infer = mbconv_infer,
     .reference = {.forward = mbconv_reference_forward, .backward = mbconv_reference_backward},
     .count = mbconv_count,

@@ -270,11 +270,16 @@ static void mb_moment_piece(void *ctx, int64_t piece, int64_t begin, int64_t end
     j->simd->mb_moments((end - begin) * P, C, j->x + begin * P * C, sum, sum + C, mb_work(j));
 }
 
-/* Means and covariances of the channels of x. */
+/* Means and covariances of the channels of x: a twin's, where there is one. */
 static void mb_moments(mb_job *j, double *partial) {
     int64_t C = j->d.C, all = (C + 1) * C;
     double n = (double)(j->d.N * j->d.H * j->d.W), *m = j->mean_x;
+    const lode_op_call *twin = j->c->twin;
     mb_job with = *j;
+    if (twin != NULL && twin->provider == j->c->provider) {
+        memcpy(m, twin->aux[MBCONV_MOMENTS]->data, (size_t)all * sizeof *m);
+        return;
+    }
     with.s1 = partial;
     lode_parallel_for(j->d.N, j->moment_images, mb_moment_piece, &with);
     for (int64_t i = 0; i < all; i++) m[i] = partial[i];

@@ -217,6 +217,62 @@ static void test_frozen_weights(void **state) {
     lode_dispatch_destroy(d);
 }
 
+typedef struct twin_watch {
+    lode_runner inner;
+    int calls, twins;
+} twin_watch;
+
+static lode_status twin_forward(void *self, lode_op_call *c) {
+    twin_watch *w = self;
+    w->calls++;
+    w->twins += c->twin != NULL;
+    return w->inner.forward(w->inner.self, c);
+}
+
+/* Candidates on one x share its moments, and nothing shows: each y has the bits it has alone. */
+static void test_twins_share_moments(void **state) {
+    (void)state;
+    enum { CANDIDATES = 3 };
+    lode_dispatch *d = NULL;
+    lode_tape *t = NULL;
+    block_case b = cases[10], bare = b; /* without an expansion there is nothing to share */
+    block_run alone, inputs = {0}, other = {0};
+    bare.expands = false;
+    bare.M = bare.C;
+    assert_ok(lode_dispatch_create(NULL, &d));
+    block_run_on(lode_dispatch_runner(d), &b, false, &alone);
+    twin_watch watch = {.inner = *lode_dispatch_runner(d)};
+    const lode_runner runner = {&watch, twin_forward, NULL, NULL, NULL};
+    assert_ok(lode_tape_create(LODE_TRAIN, &runner, &t));
+    block_inputs(&b, inputs.x);
+    block_inputs(&bare, other.x);
+    lode_var *x = lode_tape_leaf(t, inputs.x[0], &inputs.grad[0]);
+    for (int k = 0; k < CANDIDATES; k++) {
+        const block_case *is = k == 1 ? &bare : &b;
+        lode_tensor **from = k == 1 ? other.x : inputs.x;
+        lode_mbconv_params p = {1e-3, 0.1, is->stride, is->act, is->residual, 1, is->groups, 0};
+        lode_var *v[INPUTS] = {x};
+        for (int i = 1; i < INPUTS; i++)
+            if (from[i] != NULL) v[i] = lode_tape_constant(t, from[i]);
+        lode_var *y = lode_apply(t, &lode_op_mbconv, v, INPUTS, &p);
+        assert_ok(lode_tape_status(t));
+        if (k != 1) assert_true(lode_tensor_equal_bits(y->value, alone.out[0]));
+        assert_int_equal(watch.twins, k);
+    }
+    lode_var *v[INPUTS] = {lode_tape_leaf(t, other.x[0], &other.grad[0])};
+    for (int i = 1; i < INPUTS; i++)
+        if (inputs.x[i] != NULL) v[i] = lode_tape_constant(t, inputs.x[i]);
+    lode_mbconv_params p = {1e-3, 0.1, b.stride, b.act, b.residual, 1, b.groups, 0};
+    assert_non_null(lode_apply(t, &lode_op_mbconv, v, INPUTS, &p));
+    assert_int_equal(watch.calls, CANDIDATES + 1);
+    assert_int_equal(watch.twins, 2); /* another x has no twin */
+    lode_tape_destroy(t);
+    block_free(&alone);
+    block_free(&inputs);
+    block_free(&other);
+    lode_dispatch_destroy(d);
+}
+
 /* Statistics come out of the moments of x: a large mean must not drown a small spread, nor may
    channels that nearly cancel. */
 static void test_statistics_far_from_zero(void **state) {
@@ -257,6 +313,7 @@ int main(void) {
         cmocka_unit_test(test_agrees_with_the_reference),
         cmocka_unit_test(test_same_bits_on_any_number_of_threads),
         cmocka_unit_test(test_frozen_weights),
+        cmocka_unit_test(test_twins_share_moments),
         cmocka_unit_test(test_statistics_far_from_zero),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
