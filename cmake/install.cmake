@@ -11,7 +11,7 @@ endforeach()
 if(EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/lode.h)
   install(FILES lode.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/lode)
 endif()
-install(DIRECTORY spaces recipes DESTINATION ${CMAKE_INSTALL_DATADIR}/lode)
+install(DIRECTORY spaces devices recipes DESTINATION ${CMAKE_INSTALL_DATADIR}/lode)
 install(EXPORT lodeTargets NAMESPACE lode:: DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/lode)
 configure_package_config_file(cmake/lodeConfig.cmake.in ${CMAKE_CURRENT_BINARY_DIR}/lodeConfig.cmake
                               INSTALL_DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/lode)

@@ -87,6 +87,15 @@ static double platform_read_numbers(const char *path, double *second) {
     return first;
 }
 
+/* The first line of a small file; empty when there is none. */
+static void platform_read_line(const char *path, char *line, size_t size) {
+    FILE *f = fopen(path, "re");
+    line[0] = '\0';
+    if (f == NULL) return;
+    if (fgets(line, (int)size, f) == NULL) line[0] = '\0';
+    fclose(f);
+}
+
 static int platform_count_cores(void) {
     long n = sysconf(_SC_NPROCESSORS_ONLN);
 #if defined(__linux__)
@@ -97,6 +106,25 @@ static int platform_count_cores(void) {
     if (quota > 0 && period > 0 && quota / period < (double)n) n = (long)(quota / period + 0.5);
 #endif
     return n < 1 ? 1 : (int)n;
+}
+
+int64_t lode_cpu_cache_bytes(int level) {
+    for (int i = 0; i < 8; i++) { /* caches of core 0: instructions and data of each level */
+        char path[96], type[32] = "", size[32] = "", *unit;
+        snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu0/cache/index%d/level", i);
+        double of = platform_read_numbers(path, NULL);
+        if (of < 0) break;
+        snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu0/cache/index%d/type", i);
+        platform_read_line(path, type, sizeof type);
+        if ((int)of != level || strncmp(type, "Instruction", 11) == 0) continue;
+        snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu0/cache/index%d/size", i);
+        platform_read_line(path, size, sizeof size);
+        double n = strtod(size, &unit);
+        if (*unit == 'K') n *= 1024;
+        if (*unit == 'M') n *= 1024 * 1024;
+        return (int64_t)n;
+    }
+    return 0;
 }
 
 lode_cpu lode_cpu_get(void) {

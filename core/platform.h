@@ -17,6 +17,8 @@ typedef struct lode_cpu {
     double mhz; /* current, 0 when unknown */
 } lode_cpu;
 LODE_API lode_cpu lode_cpu_get(void);
+/* Of the data cache of a level (1, 2, 3) as one core sees it; 0 when there is none or unknown. */
+LODE_API int64_t lode_cpu_cache_bytes(int level);
 LODE_API int64_t lode_peak_rss_bytes(void); /* of this process; 0 when unknown */
 /* Memory this process may still take before something gives way: what the system has available,
    what its control group (and those above) leaves, what its address space is limited to. 0 when

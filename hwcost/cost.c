@@ -7,6 +7,7 @@
 #include "hwcost/cost.h"
 
 #include "hwcost/cost_internal.h"
+#include "hwcost/hardware.h"
 #include "hwcost/table.h"
 
 #include <math.h>
@@ -93,7 +94,7 @@ static int cost_find_term(const lode_cost *c, uint64_t label) {
 }
 
 lode_status lode_cost_trace(lode_cost *c, const lode_arch *arch, lode_tape *trace) {
-    if (c->model->form != NULL && c->model->form(c->self) == LODE_FORM_FOLDED)
+    if (lode_cost_form(c) == LODE_FORM_FOLDED)
         return lode_supernet_trace_folded(c->net, arch, c->batch, trace);
     return lode_supernet_trace(c->net, arch, c->batch, c->model->training, trace);
 }
@@ -217,6 +218,47 @@ lode_status lode_cost_from_model(const lode_cost_model *model, void *self, lode_
     return cost_create(model, self, false, model->name, net, batch, out);
 }
 
+/* A measured table: its name is the quantity, its batch is the one it was measured at. */
+static lode_status cost_open_table(const char *spec, const char *name, const char *argument,
+                                   lode_supernet *net, int64_t batch, lode_cost **out) {
+    const lode_cost_model *model = &lode_cost_model_table;
+    void *self = NULL;
+    LODE_TRY(model->open(argument, &self));
+    lode_table_info info = lode_table_get_info(self);
+    lode_status status = LODE_OK;
+    if (strcmp(name, "table") != 0 && strcmp(name, info.quantity) != 0)
+        status = LODE_FAIL(LODE_ERR_CONFIG, "cost \"%s\": the table in %s holds %s, not %s", spec,
+                           argument, info.quantity, name);
+    else if (batch != 0 && batch != info.batch)
+        status =
+            LODE_FAIL(LODE_ERR_CONFIG,
+                      "cost \"%s\": the table was measured at batch %lld, wanted %lld; measure "
+                      "again with `lode cost build --batch %lld`",
+                      spec, (long long)info.batch, (long long)batch, (long long)batch);
+    if (status != LODE_OK) {
+        model->close(self);
+        return status;
+    }
+    return cost_create(model, self, true, info.quantity, net, info.batch, out);
+}
+
+/* A device file: the cost owns it, the model is one of its quantities. */
+static lode_status cost_open_hardware(const char *spec, const char *name, const char *argument,
+                                      lode_supernet *net, int64_t batch, lode_cost **out) {
+    lode_hardware *h = NULL;
+    lode_status status = lode_hardware_open(argument, &h);
+    const lode_cost_model *model = status == LODE_OK ? lode_hardware_find_quantity(h, name) : NULL;
+    if (status == LODE_OK && !model) status = LODE_ERR_CONFIG;
+    if (status == LODE_OK) status = cost_create(model, h->self, false, name, net, batch, out);
+    if (status == LODE_OK) {
+        (*out)->hardware = h;
+        return LODE_OK;
+    }
+    lode_hardware_close(h);
+    (void)lode_error_context("cost \"%s\"", spec);
+    return status;
+}
+
 lode_status lode_cost_open(const char *spec, lode_supernet *net, int64_t batch, lode_cost **out) {
     *out = NULL;
     char name[64];
@@ -227,41 +269,24 @@ lode_status lode_cost_open(const char *spec, lode_supernet *net, int64_t batch, 
     memcpy(name, spec, n);
     name[n] = '\0';
     const char *argument = equals ? equals + 1 : NULL;
-    /* NAME=FILE is a measured table unless a model of that name takes files itself. */
+    /* NAME=FILE is a device or a measured table unless a model of that name takes files itself. */
     const lode_cost_model *model = lode_cost_model_find(name);
-    if (!model && argument) model = &lode_cost_model_table;
+    if (!model && argument && lode_hardware_is_file(argument))
+        return cost_open_hardware(spec, name, argument, net, batch, out);
+    if ((!model && argument) || model == &lode_cost_model_table)
+        return cost_open_table(spec, name, argument, net, batch, out);
     if (!model) {
         const char *names[COST_N_MODELS];
         for (int i = 0; i < COST_N_MODELS; i++) names[i] = cost_models[i]->name;
         const char *near = lode_nearest_word(name, names, COST_N_MODELS);
         return LODE_FAIL(LODE_ERR_CONFIG,
                          "cost \"%s\": no such model%s%s; a measured table is NAME=FILE, e.g. "
-                         "latency_ms=table.json (made by `lode cost build`)",
+                         "latency_ms=table.json (made by `lode cost build`), a device NAME=DEVICE, "
+                         "e.g. latency_ms=raspberry-pi-4 (`lode cost devices` lists them)",
                          spec, near ? "; nearest is " : "", near ? near : "");
     }
     void *self = NULL;
     if (model->open) LODE_TRY(model->open(argument, &self));
-    if (model == &lode_cost_model_table) {
-        lode_table_info info = lode_table_get_info(self);
-        if (strcmp(name, "table") != 0 && strcmp(name, info.quantity) != 0) {
-            lode_status status =
-                LODE_FAIL(LODE_ERR_CONFIG, "cost \"%s\": the table in %s holds %s, not %s", spec,
-                          argument, info.quantity, name);
-            model->close(self);
-            return status;
-        }
-        snprintf(name, sizeof name, "%s", info.quantity);
-        if (batch == 0) batch = info.batch;
-        if (batch != info.batch) {
-            lode_status status =
-                LODE_FAIL(LODE_ERR_CONFIG,
-                          "cost \"%s\": the table was measured at batch %lld, wanted %lld; measure "
-                          "again with `lode cost build --batch %lld`",
-                          spec, (long long)info.batch, (long long)batch, (long long)batch);
-            model->close(self);
-            return status;
-        }
-    }
     return cost_create(model, self, true, name, net, batch, out);
 }
 
@@ -274,12 +299,17 @@ void lode_cost_close(lode_cost *c) {
     lode_free(c->term);
     lode_tape_destroy(c->trace);
     if (c->owns_self && c->model->close) c->model->close(c->self);
+    lode_hardware_close(c->hardware);
     lode_free(c);
 }
 
 const char *lode_cost_name(const lode_cost *c) { return c->name; }
 const char *lode_cost_unit(const lode_cost *c) { return c->model->unit(c->self); }
 bool lode_cost_has_gradient(const lode_cost *c) { return c->model->op_cost != NULL; }
+int64_t lode_cost_batch(const lode_cost *c) { return c->batch; }
+lode_form lode_cost_form(const lode_cost *c) {
+    return c->model->form ? c->model->form(c->self) : LODE_FORM_PLAIN;
+}
 
 /* ---- covering a space ---- */
 

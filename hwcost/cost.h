@@ -34,8 +34,9 @@ LODE_API int lode_n_cost_models(void);
 LODE_API const lode_cost_model *lode_cost_model_at(int i);
 LODE_API const lode_cost_model *lode_cost_model_find(const char *name);
 
-/* spec: "macs", "latency_ms=table.json" ("NAME=FILE": a table whose quantity is NAME). Traces the
-   net's space at `batch`; batch 0: the one the table was measured at, else 1. */
+/* spec: "macs", "latency_ms=table.json" ("NAME=FILE": a table whose quantity is NAME),
+   "latency_ms=raspberry-pi-4" ("NAME=DEVICE": a device file, hwcost/hardware.h). Traces the net's
+   space at `batch`; batch 0: the one the table was measured at, else 1. */
 LODE_API lode_status lode_cost_open(const char *spec, lode_supernet *net, int64_t batch,
                                     lode_cost **out);
 /* The same for a model of the caller's own (docs/add-a-cost-model.md). `self` stays the caller's.
@@ -46,6 +47,8 @@ LODE_API void lode_cost_close(lode_cost *c);
 LODE_API const char *lode_cost_name(const lode_cost *c); /* "macs", "latency_ms" */
 LODE_API const char *lode_cost_unit(const lode_cost *c);
 LODE_API bool lode_cost_has_gradient(const lode_cost *c);
+LODE_API int64_t lode_cost_batch(const lode_cost *c);
+LODE_API lode_form lode_cost_form(const lode_cost *c); /* of the networks it prices */
 
 LODE_API lode_status lode_cost_hard(lode_cost *c, const lode_arch *arch, double *out);
 /* Sum of op_cost over a whole trace (lode_cost_trace's), plus c0: the slow way `hard` is tested

@@ -17,6 +17,7 @@ struct lode_cost {
     const lode_cost_model *model;
     void *self;
     bool owns_self;
+    struct lode_hardware *hardware; /* owned; NULL: `self` comes from elsewhere */
     char name[64];
     lode_supernet *net; /* borrowed */
     lode_tape *trace;

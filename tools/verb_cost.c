@@ -1,6 +1,7 @@
 /* verb_cost.c: `lode cost build | show | verify`. */
 #include "core/memory.h"
 #include "core/parallel.h"
+#include "hwcost/hardware.h"
 #include "hwcost/profile.h"
 #include "tools/cli.h"
 #include "tools/workspace.h"
@@ -88,7 +89,8 @@ static const cli_option show_options[] = {
     WORKSPACE_OPTION_SET,
     COST_OPTION_MODEL,
     {"arch", 'a', "ARCH", "architecture: text, code, or @file.json"},
-    {"cost", 0, "MODEL", "macs, params, activation_bytes, latency_ms=table.json (may be repeated)"},
+    {"cost", 0, "MODEL",
+     "macs, params, activation_bytes, latency_ms=TABLE, latency_ms=DEVICE (may be repeated)"},
     {"batch", 0, "N", "images per forward pass (default: the table's, else 1)"},
     {"calls", 0, NULL, "list the operator calls too"},
 };
@@ -162,7 +164,8 @@ static const cli_option verify_options[] = {
     WORKSPACE_OPTION_SPACE,
     WORKSPACE_OPTION_SET,
     COST_OPTION_PROVIDERS,
-    {"cost", 0, "MODEL", "the model to verify: latency_ms=table.json (needed)"},
+    {"cost", 0, "MODEL", "the model to verify: latency_ms=TABLE or latency_ms=DEVICE (needed)"},
+    {"batch", 0, "N", "images per forward pass (default: the table's, else 1)"},
     {"count", 'n', "N", "random networks (default 30)"},
     {"warmup", 0, "N", "untimed passes of each network (default 3)"},
     {"rounds", 0, "N", "timed passes of each network (default 30)"},
@@ -199,25 +202,31 @@ static lode_status verify_report(cli *c, const workspace *w, lode_cost *cost, co
     return LODE_OK;
 }
 
-static lode_status verify_measure(cli *c, workspace *w, const char *path, lode_cost *cost,
-                                  verify_work *v, int64_t n) {
-    int64_t warmup = 3, rounds = 30;
+static lode_status verify_warn_threads(const char *path) {
     lode_table *table = NULL;
-    lode_rng rng = lode_rng_stream(cli_seed(c, 1), LODE_RNG_MEASURE, 77);
-    LODE_TRY(cli_get_int(c, "warmup", 3, 0, 10000, &warmup));
-    LODE_TRY(cli_get_int(c, "rounds", 30, 3, 100000, &rounds));
     LODE_TRY(lode_table_read(path, &table));
     lode_table_info info = lode_table_get_info(table);
     lode_table_destroy(table);
     if (info.threads != lode_get_threads())
         lode_log(LODE_LOG_WARN, "the table was measured with %d threads, now %d (--threads)",
                  info.threads, lode_get_threads());
+    return LODE_OK;
+}
+
+static lode_status verify_measure(cli *c, workspace *w, const char *path, lode_cost *cost,
+                                  verify_work *v, int64_t n) {
+    int64_t warmup = 3, rounds = 30;
+    lode_rng rng = lode_rng_stream(cli_seed(c, 1), LODE_RNG_MEASURE, 77);
+    LODE_TRY(cli_get_int(c, "warmup", 3, 0, 10000, &warmup));
+    LODE_TRY(cli_get_int(c, "rounds", 30, 3, 100000, &rounds));
+    if (!lode_hardware_is_file(path)) LODE_TRY(verify_warn_threads(path));
     for (int64_t i = 0; i < n; i++) {
         LODE_TRY(lode_space_sample(w->space, &rng, &v->arch[i]));
         LODE_TRY(lode_cost_hard(cost, &v->arch[i], &v->p[i]));
     }
-    LODE_TRY(lode_profile_networks(w->net, v->arch, n, info.form, w->dispatch, info.batch, warmup,
-                                   rounds, cli_progress(c), v->measured));
+    LODE_TRY(lode_profile_networks(w->net, v->arch, n, lode_cost_form(cost), w->dispatch,
+                                   lode_cost_batch(cost), warmup, rounds, cli_progress(c),
+                                   v->measured));
     for (int64_t i = 0; i < n; i++) v->m[i] = v->measured[i].median;
     return LODE_OK;
 }
@@ -227,14 +236,16 @@ static lode_status verify_run(cli *c) {
     verify_work v = {0};
     lode_cost *cost = NULL;
     const char *spec = NULL, *path;
-    int64_t n = 30;
+    int64_t n = 30, batch = 0;
     lode_status status = LODE_OK;
     LODE_TRY(cli_need(c, "cost", &spec));
     LODE_TRY(cli_get_int(c, "count", 30, 2, 10000, &n));
     path = strchr(spec, '=');
-    if (!path) return cli_usage_error(c, "--cost %s: want a measured table, NAME=FILE", spec);
+    if (!path || strncmp(spec, "latency_ms=", 11) != 0)
+        return cli_usage_error(c, "--cost %s: want latency_ms=TABLE or latency_ms=DEVICE", spec);
+    LODE_TRY(cli_get_int(c, "batch", 0, 1, 4096, &batch));
     LODE_TRY(workspace_open(c, true, &w));
-    LODE_GOTO(lode_cost_open(spec, w.net, 0, &cost));
+    LODE_GOTO(lode_cost_open(spec, w.net, batch, &cost));
     v.arch = LODE_NEW_ARRAY(lode_arch, n);
     v.measured = LODE_NEW_ARRAY(lode_summary, n);
     v.p = LODE_NEW_ARRAY(double, n);
@@ -254,7 +265,7 @@ done:
 
 const cli_verb cli_verb_cost_verify = {
     .name = "cost verify",
-    .about = "measures random networks end to end against a table",
+    .about = "measures random networks end to end against a table or a device file",
     .options = verify_options,
     .n_options = (int)(sizeof verify_options / sizeof *verify_options),
     .run = verify_run,

@@ -1,0 +1,85 @@
+/* pricing.h: what the tests of cost models share: a shipped space opened, and the three properties
+   of every cost that is a sum (docs/add-a-cost-model.md). */
+#ifndef LODE_TESTS_HWCOST_PRICING_H
+#define LODE_TESTS_HWCOST_PRICING_H
+#include "hwcost/cost.h"
+#include "support/support.h"
+
+#include <math.h>
+
+typedef struct priced_space {
+    lode_space *space;
+    lode_supernet *net;
+    lode_tape *trace;
+} priced_space;
+
+static inline void priced_open(const char *name, priced_space *f) {
+    lode_space_options options = {.name = name};
+    assert_ok(lode_space_load(&options, &f->space));
+    assert_ok(lode_supernet_create(f->space, NULL, LODE_F32, 1, &f->net));
+    assert_ok(lode_tape_create(LODE_TRACE, NULL, &f->trace));
+}
+
+static inline void priced_close(priced_space *f) {
+    lode_tape_destroy(f->trace);
+    lode_supernet_destroy(f->net);
+    lode_space_release(f->space);
+}
+
+/* Probabilities [decision][option] as rows of pointers. */
+typedef struct priced_rows {
+    double value[LODE_MAX_DECISIONS][LODE_MAX_OPTIONS];
+    double *row[LODE_MAX_DECISIONS];
+} priced_rows;
+
+/* Hard = one-hot expected, and = the price of the whole trace where `traces`. */
+static inline void priced_hard(priced_space *f, lode_cost *cost, int n_archs, bool traces) {
+    static priced_rows p;
+    lode_rng rng = lode_rng_stream(1, LODE_RNG_TEST, 5);
+    for (int i = 0; i < n_archs; i++) {
+        lode_arch arch;
+        double hard = 0, of_trace = 0, expected = 0;
+        assert_ok(lode_space_sample(f->space, &rng, &arch));
+        assert_ok(lode_cost_hard(cost, &arch, &hard));
+        memset(p.value, 0, sizeof p.value);
+        for (int d = 0; d < arch.n; d++) {
+            p.row[d] = p.value[d];
+            p.value[d][arch.option[d]] = 1;
+        }
+        assert_ok(lode_cost_expected_value(cost, (const double *const *)p.row, &expected, NULL));
+        assert_true(hard > 0 && isfinite(hard));
+        assert_near(hard / expected, 1, 1e-12);
+        if (!traces) continue;
+        assert_ok(lode_cost_trace(cost, &arch, f->trace));
+        assert_ok(lode_cost_of_trace(cost, f->trace, &of_trace));
+        assert_near(hard / of_trace, 1, 1e-12);
+    }
+}
+
+/* Gradient of the expectation = finite differences, at random probabilities. */
+static inline void priced_gradient(priced_space *f, lode_cost *cost) {
+    static priced_rows p, g;
+    double value = 0;
+    lode_rng rng = lode_rng_stream(3, LODE_RNG_TEST, 7);
+    for (int d = 0; d < lode_space_n_decisions(f->space); d++) {
+        double sum = 0;
+        int n = lode_space_decision(f->space, d)->n_options;
+        p.row[d] = p.value[d];
+        g.row[d] = g.value[d];
+        for (int k = 0; k < n; k++) sum += p.value[d][k] = lode_rng_uniform(&rng);
+        for (int k = 0; k < n; k++) p.value[d][k] /= sum;
+    }
+    assert_ok(lode_cost_expected_value(cost, (const double *const *)p.row, &value, g.row));
+    assert_true(value > 0);
+    for (int d = 0; d < lode_space_n_decisions(f->space); d++)
+        for (int k = 0; k < lode_space_decision(f->space, d)->n_options; k++) {
+            double up = 0, down = 0, h = 1e-4, kept = p.value[d][k];
+            p.value[d][k] = kept + h;
+            assert_ok(lode_cost_expected_value(cost, (const double *const *)p.row, &up, NULL));
+            p.value[d][k] = kept - h;
+            assert_ok(lode_cost_expected_value(cost, (const double *const *)p.row, &down, NULL));
+            p.value[d][k] = kept;
+            assert_near((up - down) / (2 * h) / value, g.value[d][k] / value, 1e-6);
+        }
+}
+#endif
