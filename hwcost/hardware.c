@@ -71,7 +71,8 @@ bool lode_hardware_is_file(const char *argument) {
     const char *colon = hardware_find_dtype(argument);
     size_t n = colon ? (size_t)(colon - argument) : strlen(argument);
     if (n > 5 && strncmp(argument + n - 5, ".yaml", 5) == 0) return true;
-    return !memchr(argument, '/', n) && !memchr(argument, '.', n);
+    if (memchr(argument, '/', n) || memchr(argument, '.', n)) return false;
+    return !lode_file_exists(argument); /* a file here goes before a device of that name */
 }
 
 static lode_status hardware_not_found(const char *name) {

@@ -137,7 +137,7 @@ static void measured_space_prices_every_architecture(void **state) {
     lode_cost_close(cost);
     cost = NULL;
     assert_fails(lode_cost_open(spec, net, 7, &cost), LODE_ERR_CONFIG, "--batch 7");
-    assert_fails(lode_cost_open("energy_mj=missing", net, 0, &cost), LODE_ERR_IO, "missing");
+    assert_fails(lode_cost_open("energy_mj=missing.json", net, 0, &cost), LODE_ERR_IO, "missing");
     lode_supernet_destroy(net);
     lode_space_release(space);
     /* Another space's calls are not in this table. */
