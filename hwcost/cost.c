@@ -8,6 +8,7 @@
 
 #include "hwcost/cost_internal.h"
 #include "hwcost/hardware.h"
+#include "hwcost/predictor.h"
 #include "hwcost/table.h"
 
 #include <math.h>
@@ -203,6 +204,7 @@ static lode_status cost_create(const lode_cost_model *model, void *self, bool ow
     c->constant = model->constant ? model->constant(self) : 0;
     snprintf(c->name, sizeof c->name, "%s", name);
     cost_list_decisions(c);
+    if (model->bind) LODE_GOTO(model->bind(self, lode_supernet_space(net)));
     LODE_GOTO(lode_tape_create(LODE_TRACE, NULL, &c->trace));
     if (model->op_cost) LODE_GOTO(cost_list_terms(c));
     if (model->op_cost) LODE_GOTO(cost_price_all(c));
@@ -242,6 +244,25 @@ static lode_status cost_open_table(const char *spec, const char *name, const cha
     return cost_create(model, self, true, info.quantity, net, info.batch, out);
 }
 
+/* A predictor: its name is the quantity. */
+static lode_status cost_open_predictor(const char *spec, const char *name, const char *argument,
+                                       lode_supernet *net, int64_t batch, lode_cost **out) {
+    const lode_cost_model *model = &lode_cost_model_predictor;
+    void *self = NULL;
+    LODE_TRY(model->open(argument, &self));
+    lode_predictor_info info = lode_predictor_get_info(self);
+    if (strcmp(name, "predictor") != 0 && strcmp(name, info.quantity) != 0) {
+        lode_status status = LODE_FAIL(
+            LODE_ERR_CONFIG,
+            "cost \"%s\": the predictor in %s is of %s, not %s (`lode cost fit --name %s` "
+            "makes one of that name)",
+            spec, argument, info.quantity, name, name);
+        model->close(self);
+        return status;
+    }
+    return cost_create(model, self, true, info.quantity, net, batch, out);
+}
+
 /* A device file: the cost owns it, the model is one of its quantities. */
 static lode_status cost_open_hardware(const char *spec, const char *name, const char *argument,
                                       lode_supernet *net, int64_t batch, lode_cost **out) {
@@ -269,21 +290,27 @@ lode_status lode_cost_open(const char *spec, lode_supernet *net, int64_t batch, 
     memcpy(name, spec, n);
     name[n] = '\0';
     const char *argument = equals ? equals + 1 : NULL;
-    /* NAME=FILE is a device or a measured table unless a model of that name takes files itself. */
+    /* NAME=FILE is a device, a predictor or a measured table unless a model of that name takes
+       files itself. */
     const lode_cost_model *model = lode_cost_model_find(name);
     if (!model && argument && lode_hardware_is_file(argument))
         return cost_open_hardware(spec, name, argument, net, batch, out);
+    if ((!model && argument && lode_predictor_is_file(argument)) ||
+        model == &lode_cost_model_predictor)
+        return cost_open_predictor(spec, name, argument, net, batch, out);
     if ((!model && argument) || model == &lode_cost_model_table)
         return cost_open_table(spec, name, argument, net, batch, out);
     if (!model) {
         const char *names[COST_N_MODELS];
         for (int i = 0; i < COST_N_MODELS; i++) names[i] = cost_models[i]->name;
         const char *near = lode_nearest_word(name, names, COST_N_MODELS);
-        return LODE_FAIL(LODE_ERR_CONFIG,
-                         "cost \"%s\": no such model%s%s; a measured table is NAME=FILE, e.g. "
-                         "latency_ms=table.json (made by `lode cost build`), a device NAME=DEVICE, "
-                         "e.g. latency_ms=raspberry-pi-4 (`lode cost devices` lists them)",
-                         spec, near ? "; nearest is " : "", near ? near : "");
+        return LODE_FAIL(
+            LODE_ERR_CONFIG,
+            "cost \"%s\": no such model%s%s; a measured table is NAME=FILE, e.g. "
+            "latency_ms=table.json (made by `lode cost build`), a fitted predictor too "
+            "(`lode cost fit`), a device NAME=DEVICE, e.g. latency_ms=raspberry-pi-4 "
+            "(`lode cost devices` lists them)",
+            spec, near ? "; nearest is " : "", near ? near : "");
     }
     void *self = NULL;
     if (model->open) LODE_TRY(model->open(argument, &self));
@@ -305,7 +332,12 @@ void lode_cost_close(lode_cost *c) {
 
 const char *lode_cost_name(const lode_cost *c) { return c->name; }
 const char *lode_cost_unit(const lode_cost *c) { return c->model->unit(c->self); }
-bool lode_cost_has_gradient(const lode_cost *c) { return c->model->op_cost != NULL; }
+const char *lode_cost_no_gradient(const lode_cost *c) {
+    if (c->model->no_gradient) return c->model->no_gradient(c->self);
+    if (c->model->op_cost || c->model->relaxed_cost) return NULL;
+    return "it is no sum over operators";
+}
+bool lode_cost_has_gradient(const lode_cost *c) { return lode_cost_no_gradient(c) == NULL; }
 int64_t lode_cost_batch(const lode_cost *c) { return c->batch; }
 lode_form lode_cost_form(const lode_cost *c) {
     return c->model->form ? c->model->form(c->self) : LODE_FORM_PLAIN;
@@ -347,6 +379,8 @@ done:
 lode_status lode_cost_of_trace(lode_cost *c, const lode_tape *trace, double *out) {
     *out = 0;
     if (c->model->trace_cost) return c->model->trace_cost(c->self, trace, out);
+    if (c->model->arch_cost)
+        return LODE_FAIL(LODE_ERR_UNSUPPORTED, "cost %s prices architectures, not traces", c->name);
     double sum = c->constant;
     for (int i = 0; i < lode_trace_n(trace); i++) {
         double price = 0;
@@ -366,6 +400,12 @@ lode_status lode_cost_hard(lode_cost *c, const lode_arch *arch, double *out) {
         if (arch->option[d] >= c->n_options[d])
             return LODE_FAIL(LODE_ERR_INVALID, "cost: decision %d has %d options, wanted option %d",
                              d, c->n_options[d], arch->option[d]);
+    if (c->model->arch_cost) {
+        lode_arch fixed;
+        if (c->n_decisions > 0) return c->model->arch_cost(c->self, arch, out);
+        lode_supernet_is_fixed(c->net, &fixed);
+        return c->model->arch_cost(c->self, &fixed, out);
+    }
     if (c->model->trace_cost) {
         LODE_TRY(lode_cost_trace(c, arch, c->trace));
         return lode_cost_of_trace(c, c->trace, out);
@@ -427,10 +467,9 @@ static lode_status cost_extreme(lode_cost *c, double sign, int n_starts, lode_ar
 
 lode_status lode_cost_range(lode_cost *c, double *min, double *max, lode_arch *min_arch,
                             lode_arch *max_arch, bool *exact) {
-    /* When every term reads at most one decision, decisions are independent and one descent is
-     * exact. */
-    bool separable = c->model->op_cost != NULL;
-    for (int i = 0; i < c->n_terms; i++) separable = separable && c->term[i].n_reads <= 1;
+    /* Where decisions are independent one descent is exact. */
+    double base, price[LODE_MAX_DECISIONS][LODE_MAX_OPTIONS];
+    bool separable = lode_cost_separate(c, &base, price);
     int n_starts = separable || c->n_decisions == 0 ? 1 : 16;
     LODE_TRY(cost_extreme(c, 1, n_starts, min_arch, min));
     LODE_TRY(cost_extreme(c, -1, n_starts, max_arch, max));

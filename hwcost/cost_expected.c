@@ -4,7 +4,7 @@
    the options in that class. The derivative with respect to one weight leaves its factor out of the
    product. Weights per sample [N,K] are averaged first: E is multilinear in each decision, and
    samples of different decisions are drawn together, so per-sample costs are computed row by row
-   and averaged. (methods D8) */
+   and averaged. (methods D8) A model with a relaxed_cost of its own answers that instead. */
 #include "hwcost/cost.h"
 #include "hwcost/cost_internal.h"
 
@@ -43,12 +43,13 @@ static void expected_term(const cost_term *term, const int *n_options, const dou
 
 lode_status lode_cost_expected_value(lode_cost *c, const double *const *p, double *value,
                                      double *const *gradient) {
+    const char *none = lode_cost_no_gradient(c);
     *value = 0;
-    if (!c->model->op_cost)
+    if (none)
         return LODE_FAIL(LODE_ERR_UNSUPPORTED,
-                         "cost %s is no sum over operators: it has no expectation and no gradient; "
-                         "use it as a hard target",
-                         c->name);
+                         "cost %s has no expectation and no gradient: %s; use it as a hard target",
+                         c->name, none);
+    if (c->model->relaxed_cost) return c->model->relaxed_cost(c->self, p, value, gradient);
     *value = c->constant;
     for (int d = 0; gradient && d < c->n_decisions; d++)
         memset(gradient[d], 0, (size_t)c->n_options[d] * sizeof(double));
@@ -184,10 +185,11 @@ static const lode_op expected_cost_op = {
 
 lode_var *lode_cost_expected(lode_tape *t, lode_cost *c, lode_var *const *weights) {
     expected_params params = {c};
-    if (c->n_decisions == 0 || !c->model->op_cost)
-        return lode_tape_fail(
-            t, LODE_FAIL(LODE_ERR_UNSUPPORTED, "cost %s has no expectation here: %s", c->name,
-                         c->n_decisions ? "it is no sum over operators; use it as a hard target"
-                                        : "the network has no decisions"));
+    const char *none = lode_cost_no_gradient(c);
+    if (c->n_decisions == 0 || none)
+        return lode_tape_fail(t, LODE_FAIL(LODE_ERR_UNSUPPORTED,
+                                           "cost %s has no expectation here: %s%s", c->name,
+                                           c->n_decisions ? none : "the network has no decisions",
+                                           c->n_decisions ? "; use it as a hard target" : ""));
     return lode_apply(t, &expected_cost_op, weights, c->n_decisions, &params);
 }

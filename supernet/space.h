@@ -94,6 +94,15 @@ LODE_API lode_option_kind lode_space_option_kind(const lode_space *s, int decisi
 LODE_API int lode_space_n_cells(const lode_space *s);
 LODE_API int lode_space_cell_of(const lode_space *s, int decision, bool *reduces);
 
+/* Are all nodes of a cell its output, side by side? Else only the last one is. */
+LODE_API bool lode_space_cell_concats(const lode_space *s, int cell);
+
+/* Between which states of its cell the edge of a decision leads; states are the cell's inputs, then
+   its nodes. False for a layer's decision. */
+LODE_API bool lode_space_edge_of(const lode_space *s, int decision, int *from, int *to);
+/* Inputs and nodes of a cell. */
+LODE_API int lode_space_cell_states(const lode_space *s, int cell, int *n_inputs);
+
 /* The edges into the node that a cell's edge leads to: the first decision, and *n of them; -1 for a
    layer's decision. */
 LODE_API int lode_space_node_of(const lode_space *s, int decision, int *n);

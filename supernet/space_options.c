@@ -48,6 +48,21 @@ int lode_space_node_of(const lode_space *s, int decision, int *n) {
     return first;
 }
 
+bool lode_space_cell_concats(const lode_space *s, int cell) { return s->cell[cell].concat; }
+
+int lode_space_cell_states(const lode_space *s, int cell, int *n_inputs) {
+    *n_inputs = s->cell[cell].n_inputs;
+    return s->cell[cell].n_inputs + s->cell[cell].n_nodes;
+}
+
+bool lode_space_edge_of(const lode_space *s, int decision, int *from, int *to) {
+    const space_layer *l = space_reader(s, decision);
+    if (l == NULL || l->kind != SPACE_CELL) return false;
+    *from = l->cell->edge[decision - l->decision].from;
+    *to = l->cell->edge[decision - l->decision].to;
+    return true;
+}
+
 int lode_space_n_keeps(const lode_space *s) { return (int)s->n_groups; }
 
 lode_space_keep lode_space_keep_at(const lode_space *s, int i) {

@@ -1,0 +1,207 @@
+/* predictor_file.c: a predictor on disk: a safetensors file. Its tensors are those of the kind; the
+   rest stands in the file's metadata: "info" (one line of JSON: what it is, where it came from, how
+   good it is, the scale of its targets) and "space_text", so that the file needs nothing else. */
+#include "core/json.h"
+#include "core/memory.h"
+#include "core/platform.h"
+#include "hwcost/predictor_file_internal.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#define FILE_FORMAT "lode-predictor-1"
+
+/* ---- writing ---- */
+
+static json_t *file_errors(const lode_agreement *a) {
+    json_t *j = json_object();
+    json_object_set_new(j, "rmse", lode_json_number(a->rmse));
+    json_object_set_new(j, "mape", lode_json_number(a->mape));
+    json_object_set_new(j, "bias", lode_json_number(a->bias));
+    json_object_set_new(j, "pearson", lode_json_number(a->pearson));
+    json_object_set_new(j, "tau_b", lode_json_number(a->tau_b));
+    return j;
+}
+
+static json_t *file_space_options(const lode_space *space) {
+    const lode_space_options r = lode_space_resolved(space);
+    return json_pack("{s:I, s:I, s:I, s:f, s:I, s:I}", "classes", (json_int_t)r.classes, "channels",
+                     (json_int_t)r.channels, "size", (json_int_t)r.size, "width", r.width,
+                     "repeats", (json_int_t)r.repeats, "cell_channels",
+                     (json_int_t)r.cell_channels);
+}
+
+static char *file_info(const lode_predictor *p) {
+    const lode_predictor_info *i = &p->info;
+    const lode_space *space = lode_encoding_space(p->encoding);
+    json_t *j =
+        json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "kind", i->kind, "quantity",
+                  i->quantity, "unit", i->unit, "device", i->device, "table", i->table, "column",
+                  i->column, "created", i->created, "space", lode_space_name(space));
+    json_t *numbers =
+        json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "seed", (json_int_t)i->seed, "train",
+                  (json_int_t)i->train, "valid", (json_int_t)i->valid, "test", (json_int_t)i->test,
+                  "epochs", (json_int_t)i->epochs, "hidden", (json_int_t)p->options.hidden,
+                  "layers", (json_int_t)p->options.layers);
+    char *line = NULL;
+    if (j && numbers && json_object_update(j, numbers) == 0 &&
+        json_object_set_new(j, "paths", json_boolean(p->options.paths)) == 0 &&
+        json_object_set_new(j, "mean", lode_json_number(p->mean)) == 0 &&
+        json_object_set_new(j, "scale", lode_json_number(p->scale)) == 0 &&
+        json_object_set_new(j, "smallest", lode_json_number(i->smallest)) == 0 &&
+        json_object_set_new(j, "largest", lode_json_number(i->largest)) == 0 &&
+        json_object_set_new(j, "held_out", file_errors(&i->held_out)) == 0 &&
+        json_object_set_new(j, "space_options", file_space_options(space)) == 0)
+        line = lode_json_line(j);
+    json_decref(numbers);
+    json_decref(j);
+    return line;
+}
+
+lode_status lode_predictor_write(const lode_predictor *p, const char *path) {
+    lode_named_tensor items[PREDICTOR_MAX_TENSORS];
+    int64_t n = p->plugin->tensors(p->self, items);
+    char *info = file_info(p);
+    if (!info)
+        return LODE_FAIL(LODE_ERR_NO_MEMORY, "%s: no memory, or text that is not UTF-8", path);
+    const char *metadata[] = {"format",     FILE_FORMAT,
+                              "info",       info,
+                              "space_text", lode_space_text(lode_encoding_space(p->encoding)),
+                              NULL};
+    lode_status status = lode_tensors_save(path, items, n, metadata);
+    lode_free(info);
+    return status;
+}
+
+/* ---- reading ---- */
+
+static lode_status file_text(const json_t *j, const char *key, char *out, size_t n) {
+    const char *text;
+    LODE_TRY(lode_json_get_string(j, key, "info", &text));
+    if (strlen(text) >= n)
+        return LODE_FAIL(LODE_ERR_DATA, "info: key `%s` is longer than %d characters", key,
+                         (int)n - 1);
+    memcpy(out, text, strlen(text) + 1);
+    return LODE_OK;
+}
+
+static lode_status file_count(const json_t *j, const char *key, int64_t min, int64_t max,
+                              int64_t *out) {
+    LODE_TRY(lode_json_get_int(j, key, "info", out));
+    if (*out < min || *out > max)
+        return LODE_FAIL(LODE_ERR_DATA, "info: key `%s` is %lld, want %lld to %lld", key,
+                         (long long)*out, (long long)min, (long long)max);
+    return LODE_OK;
+}
+
+/* An error that was not finite is null. */
+static double file_error(const json_t *j, const char *key) {
+    const json_t *v = json_object_get(j, key);
+    return json_is_number(v) ? json_number_value(v) : INFINITY;
+}
+
+static lode_status file_read_info(const json_t *j, lode_predictor *p) {
+    lode_predictor_info *i = &p->info;
+    const json_t *errors = json_object_get(j, "held_out");
+    int64_t seed;
+    LODE_TRY(file_text(j, "kind", i->kind, sizeof i->kind));
+    LODE_TRY(file_text(j, "quantity", i->quantity, sizeof i->quantity));
+    LODE_TRY(file_text(j, "unit", i->unit, sizeof i->unit));
+    LODE_TRY(file_text(j, "device", i->device, sizeof i->device));
+    LODE_TRY(file_text(j, "table", i->table, sizeof i->table));
+    LODE_TRY(file_text(j, "column", i->column, sizeof i->column));
+    LODE_TRY(file_text(j, "created", i->created, sizeof i->created));
+    LODE_TRY(lode_json_get_int(j, "seed", "info", &seed));
+    i->seed = (uint64_t)seed;
+    LODE_TRY(file_count(j, "train", 0, INT64_MAX, &i->train));
+    LODE_TRY(file_count(j, "valid", 0, INT64_MAX, &i->valid));
+    LODE_TRY(file_count(j, "test", 0, INT64_MAX, &i->test));
+    LODE_TRY(file_count(j, "epochs", 0, INT64_MAX, &i->epochs));
+    LODE_TRY(lode_json_get_f64(j, "mean", "info", &p->mean));
+    LODE_TRY(lode_json_get_f64(j, "scale", "info", &p->scale));
+    LODE_TRY(lode_json_get_f64(j, "smallest", "info", &i->smallest));
+    LODE_TRY(lode_json_get_f64(j, "largest", "info", &i->largest));
+    i->held_out = (lode_agreement){.rmse = file_error(errors, "rmse"),
+                                   .mape = file_error(errors, "mape"),
+                                   .bias = file_error(errors, "bias"),
+                                   .pearson = file_error(errors, "pearson"),
+                                   .tau_b = file_error(errors, "tau_b")};
+    return LODE_OK;
+}
+
+static lode_status file_read_space(const json_t *j, const char *text, const char *path,
+                                   lode_space **out) {
+    const json_t *options = json_object_get(j, "space_options");
+    const char *what = "space_options";
+    lode_space_options o = {0};
+    if (!text || !json_is_object(options))
+        return LODE_FAIL(LODE_ERR_DATA, "space_text or space_options is missing");
+    LODE_TRY(lode_json_get_int(options, "classes", what, &o.classes));
+    LODE_TRY(lode_json_get_int(options, "channels", what, &o.channels));
+    LODE_TRY(lode_json_get_int(options, "size", what, &o.size));
+    LODE_TRY(lode_json_get_f64(options, "width", what, &o.width));
+    LODE_TRY(lode_json_get_int(options, "repeats", what, &o.repeats));
+    LODE_TRY(lode_json_get_int(options, "cell_channels", what, &o.cell_channels));
+    return lode_space_parse(text, path, &o, out);
+}
+
+static lode_status file_read(lode_tensor_file *f, const char *path, lode_predictor **out) {
+    const char *format = lode_tensors_metadata(f, "format");
+    const char *line = lode_tensors_metadata(f, "info"), *kind;
+    const lode_predictor_plugin *plugin = NULL;
+    lode_predictor_options options;
+    lode_predictor *p = NULL;
+    lode_space *space = NULL;
+    json_t *j = NULL;
+    lode_status status = LODE_OK;
+    if (!format || !line || strcmp(format, FILE_FORMAT) != 0)
+        return LODE_FAIL(LODE_ERR_DATA,
+                         "no predictor of format %s (it says %s); `lode cost fit` "
+                         "makes them",
+                         FILE_FORMAT, format ? format : "nothing");
+    LODE_GOTO(lode_json_parse(line, "info", &j));
+    LODE_GOTO(lode_json_get_string(j, "kind", "info", &kind));
+    LODE_GOTO(predictor_find(kind, &plugin));
+    LODE_GOTO(lode_options_default(&lode_predictor_option_table, &options));
+    LODE_GOTO(file_count(j, "hidden", 1, 4096, &options.hidden));
+    LODE_GOTO(file_count(j, "layers", 1, 16, &options.layers));
+    LODE_GOTO(lode_json_get_bool(j, "paths", "info", &options.paths));
+    LODE_GOTO(file_read_space(j, lode_tensors_metadata(f, "space_text"), path, &space));
+    LODE_GOTO(predictor_create(plugin, space, &options, &p));
+    LODE_GOTO(file_read_info(j, p));
+    LODE_GOTO(plugin->load(p->encoding, &p->options, f, &p->self));
+    *out = p;
+    p = NULL;
+done:
+    lode_predictor_destroy(p);
+    lode_space_release(space);
+    json_decref(j);
+    return status;
+}
+
+lode_status lode_predictor_read(const char *path, lode_predictor **out) {
+    lode_tensor_file *f = NULL;
+    *out = NULL;
+    LODE_TRY(lode_tensors_open(path, &f));
+    lode_status status = file_read(f, path, out);
+    lode_tensors_close(f);
+    return status == LODE_OK ? LODE_OK : lode_error_context("%s", path);
+}
+
+bool lode_predictor_is_file(const char *path) {
+    /* eight bytes of length, then the header, of which the metadata is the first entry */
+    static const char *const want = "\"" FILE_FORMAT "\"";
+    lode_mapping m;
+    bool found = false;
+    if (lode_map_file(path, &m) != LODE_OK) {
+        lode_error_clear();
+        return false;
+    }
+    size_t length = strlen(want), n = m.n < 4096 ? m.n : 4096;
+    if (n > 9 && m.bytes[8] == '{')
+        for (size_t i = 9; i + length <= n && !found; i++)
+            found = memcmp(m.bytes + i, want, length) == 0;
+    lode_unmap_file(&m);
+    return found;
+}

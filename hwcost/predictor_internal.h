@@ -1,0 +1,105 @@
+/* predictor_internal.h: the contract of a kind of predictor, and the network that several share.
+
+   A kind sees standardized numbers only: rows of features and targets with mean 0 and variance 1
+   over the rows to learn from. */
+#ifndef LODE_HWCOST_PREDICTOR_INTERNAL_H
+#define LODE_HWCOST_PREDICTOR_INTERNAL_H
+#include "autograd/tape.h"
+#include "hwcost/predictor.h"
+#include "supernet/parameter.h"
+#include "tensor/tensor_io.h"
+
+/* n rows: x [n, features] row by row, y [n]. */
+typedef struct predictor_samples {
+    int64_t n;
+    const double *x, *y;
+} predictor_samples;
+
+typedef struct predictor_job {
+    const lode_encoding *encoding;
+    predictor_samples train, valid; /* valid follows train in memory; may have no rows */
+    const lode_predictor_options *options;
+    uint64_t seed;
+    const lode_progress *progress;
+    int64_t epochs; /* out: the best epoch */
+} predictor_job;
+
+enum { PREDICTOR_MAX_TENSORS = 48 };
+
+struct lode_predictor_plugin {
+    const char *name;
+    const char *about;       /* one sentence with the paper */
+    const char *missing;     /* this build lacks what it needs: why, and what to do; else NULL */
+    const char *no_gradient; /* why there is none; NULL: predict fills dx */
+    bool linear;             /* in the features */
+    bool plain;              /* wants the encoding without paths */
+    lode_status (*fit)(predictor_job *job, void **self);
+    /* Of a file's tensors; options have hidden and layers as they were fitted. */
+    lode_status (*load)(const lode_encoding *encoding, const lode_predictor_options *options,
+                        lode_tensor_file *file, void **self);
+    /* What `load` needs; names and tensors stay the predictor's. */
+    int64_t (*tensors)(const void *self, lode_named_tensor items[PREDICTOR_MAX_TENSORS]);
+    void (*destroy)(void *self);
+    /* y [n] of x [n, features]; dx [n, features] is dy/dx, NULL: not wanted. */
+    lode_status (*predict)(void *self, const double *x, int64_t n, double *y, double *dx);
+};
+
+/* ---- ridge.c ---- */
+/* min over w, b of sum (x w + b - y)^2 / n + lambda |w|^2, in closed form; w [features], b =
+   w[features]. */
+lode_status predictor_ridge(const predictor_samples *s, int n_features, double lambda, double *w);
+/* The lambda of a fixed list that fits `valid` best; then fitted to both, or to `train` alone. */
+lode_status predictor_ridge_best(const predictor_job *job, bool both, double *w);
+/* x w + b */
+double predictor_ridge_at(const double *w, const double *x, int n_features);
+
+/* ---- predictor_net.c: networks on a tape ----
+
+   y = ridge(x) + f(x), f a network. It is trained in f32 by the dispatch, with kernels that give
+   the same bits at any number of threads, and answers in f64 by the reference, so that an answer
+   does not depend on the machine and its gradient can be checked by finite differences. */
+typedef struct predictor_net predictor_net;
+typedef struct predictor_net_kind {
+    /* Adds parameters in a fixed order (predictor_net_add). LODE_ERR_UNSUPPORTED: no network of
+       this kind for such a space. */
+    lode_status (*build)(predictor_net *net);
+    /* f of x [n, features]: [n, 1]. w[i]: the i-th parameter of `build` on this tape. */
+    lode_var *(*forward)(const predictor_net *net, lode_tape *t, lode_var *const *w, lode_var *x);
+} predictor_net_kind;
+
+struct predictor_net {
+    const predictor_net_kind *kind;
+    const lode_encoding *encoding;
+    lode_predictor_options options;
+    uint64_t seed;
+    int n;
+    lode_parameter *param[PREDICTOR_MAX_TENSORS]; /* f32; 0 and 1: of the ridge regression */
+    bool saved[PREDICTOR_MAX_TENSORS];            /* false: `build` makes it again */
+    lode_tensor *wide[PREDICTOR_MAX_TENSORS];     /* the same in f64 */
+    lode_tape *tape;                              /* for answers */
+};
+enum { PREDICTOR_NET_FIRST = 2 }; /* where the parameters of `build` begin */
+/* A trained parameter, normal with deviation `std` (0: zeros). */
+lode_status predictor_net_add(predictor_net *net, const char *name, const lode_shape *shape,
+                              double std);
+/* Layer i of y = x w^T + b: "NAMEi.weight" [out, in] and "NAMEi.bias" [out]. */
+lode_status predictor_net_add_linear(predictor_net *net, const char *name, int i, int64_t in,
+                                     int64_t out, double std);
+/* A constant: zeros that the caller fills (*out, borrowed). It is not saved. */
+lode_status predictor_net_add_constant(predictor_net *net, const char *name,
+                                       const lode_shape *shape, lode_tensor **out);
+lode_status predictor_net_fit(const predictor_net_kind *kind, predictor_job *job, void **self);
+lode_status predictor_net_load(const predictor_net_kind *kind, const lode_encoding *encoding,
+                               const lode_predictor_options *options, lode_tensor_file *file,
+                               void **self);
+int64_t predictor_net_tensors(const void *self, lode_named_tensor items[PREDICTOR_MAX_TENSORS]);
+void predictor_net_destroy(void *self);
+lode_status predictor_net_predict(void *self, const double *x, int64_t n, double *y, double *dx);
+
+/* ---- predictor_train.c ---- */
+/* Trains net->param; *best_epoch counts from 1. */
+lode_status predictor_net_train(predictor_net *net, predictor_job *job);
+/* y [n, 1] of x [n, features] on a tape of either dtype; w: all parameters on it. */
+lode_var *predictor_net_output(const predictor_net *net, lode_tape *t, lode_var *const *w,
+                               lode_var *x);
+#endif

@@ -1,0 +1,29 @@
+/* fit.h: what `lode cost fit` and its learning curve share. */
+#ifndef LODE_TOOLS_FIT_H
+#define LODE_TOOLS_FIT_H
+#include "hwcost/predictor.h"
+#include "tools/cli.h"
+#include "tools/measured.h"
+
+enum { FIT_MAX_MODELS = 16 };
+
+typedef struct fit {
+    cli *c;
+    lode_space *space;
+    measured table;
+    lode_predictor_rows rows; /* of the table */
+    lode_predictor_options options;
+    lode_predictor_split split;
+    lode_predictor_info info;          /* quantity, unit, device, table, column, seed */
+    const char *model[FIT_MAX_MODELS]; /* to fit, in this order */
+    int n_models;
+    const char *output; /* may be NULL */
+} fit;
+
+/* One fit of one model with `split`. part: [rows.n] room. */
+lode_status fit_one(fit *f, const char *model, const lode_predictor_split *split,
+                    lode_predictor_part *part, lode_predictor **out, double *seconds);
+
+/* fit_curve.c: --curve: all models at each number of rows, as FILE.csv and FILE.svg. */
+lode_status fit_curve(fit *f, const int64_t *size, int n_sizes, json_t *result);
+#endif

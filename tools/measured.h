@@ -1,0 +1,25 @@
+/* measured.h: a CSV of architectures with a measured number each, for fitting predictors. */
+#ifndef LODE_TOOLS_MEASURED_H
+#define LODE_TOOLS_MEASURED_H
+#include "supernet/space.h"
+
+/* How to read it; NULL: the default. */
+typedef struct measured_source {
+    const char *path;
+    const char *column;      /* of the numbers; needed */
+    const char *arch_column; /* default: the first there is of arch, ops, architecture */
+    const char *join;        /* another CSV that has the architectures */
+    const char *key;         /* column by which rows of both belong together, default index */
+} measured_source;
+
+typedef struct measured {
+    int64_t n;
+    int64_t left_out; /* rows with an empty cell */
+    lode_arch *arch;  /* [n] in the file's order */
+    double *value;    /* [n] */
+} measured;
+
+/* LODE_ERR_DATA names file, line and what is wrong; a row whose number is empty is left out. */
+lode_status measured_read(const measured_source *source, const lode_space *space, measured *out);
+void measured_deinit(measured *m);
+#endif
