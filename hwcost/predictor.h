@@ -33,8 +33,10 @@ LODE_API const char *lode_predictor_missing_at(int i);
 typedef struct lode_predictor_options {
     int64_t hidden, layers; /* networks: width and number of hidden layers */
     int64_t epochs;         /* networks: at most so many passes over the rows */
-    int64_t patience;       /* networks: stop after so many epochs without a better validation */
+    int64_t patience;       /* stop after so many epochs, or trees, without a better validation */
     int64_t batch;          /* networks: rows a step */
+    int64_t rounds, depth;  /* trees: at most so many, and their depth */
+    double eta;             /* trees: share of a tree that is added */
     double lr, decay;       /* networks: AdamW's rate (cosine to 0) and weight decay */
     bool ridge;             /* networks learn what ridge regression leaves over */
     bool paths;             /* networks, trees: features of what of a cell is reached (encode.h) */
@@ -82,7 +84,7 @@ typedef struct lode_predictor_info {
     char created[32];
     uint64_t seed;
     int64_t train, valid, test; /* rows */
-    int64_t epochs;             /* after which a network was best; 0 for the others */
+    int64_t epochs;             /* after which a network was best; trees; 0: linear */
     double smallest, largest;   /* value among the rows it learned from */
     lode_agreement held_out;    /* on the test rows, in the unit; zeros when there are none */
 } lode_predictor_info;
