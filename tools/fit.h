@@ -24,6 +24,7 @@ typedef struct fit {
 lode_status fit_one(fit *f, const char *model, const lode_predictor_split *split,
                     lode_predictor_part *part, lode_predictor **out, double *seconds);
 
-/* fit_curve.c: --curve: all models at each number of rows, as FILE.csv and FILE.svg. */
-lode_status fit_curve(fit *f, const int64_t *size, int n_sizes, json_t *result);
+/* fit_curve.c: --curve: all models at each number of rows, with several draws of them, as FILE.csv
+   and FILE.svg when there is an output. */
+lode_status fit_curve(fit *f, const int64_t *size, int n_sizes, int n_draws, json_t *result);
 #endif

@@ -12,8 +12,11 @@ static const cli_option fit_options[] = {
     {"space", 's', "SPACE", "name of a shipped space, or a YAML file (needed)"},
     {"table", 't', "FILE", "CSV of architectures with a measured number each (needed)"},
     {"column", 0, "NAME", "column of the numbers (needed)"},
-    {"model", 0, "KIND", "linear, mlp (may be repeated; default: all there are)"},
-    {"output", 'o', "FILE", "where the predictor goes; then one --model"},
+    {"model", 0, "KIND", "gbdt, linear, mlp (may be repeated; default: all there are)"},
+    {"output", 'o', "FILE",
+     "where the predictor goes; then one --model (--curve: FILE.csv, FILE.svg)"},
+    {"curve", 0, "LIST", "learning curve: errors after 50,100,300,1000 rows, all models"},
+    {"draws", 0, "N", "--curve: draws of the rows to learn from that are averaged (default 3)"},
     {"train", 0, "N", "rows to learn from, those for validation included (default: all others)"},
     {"held-out", 0, "SHARE", "share of the rows that errors are reported on (default 0.2)"},
     {"name", 0, "NAME", "the cost's name (default: the column's)"},
@@ -98,7 +101,8 @@ static lode_status fit_open(fit *f) {
     LODE_TRY(cli_need(f->c, "column", &source.column));
     f->output = cli_get(f->c, "output", NULL);
     LODE_TRY(fit_read_models(f));
-    if (f->output && f->n_models != 1) return cli_usage_error(f->c, "-o FILE wants one --model");
+    if (f->output && f->n_models != 1 && !cli_get(f->c, "curve", NULL))
+        return cli_usage_error(f->c, "-o FILE wants one --model");
     LODE_TRY(fit_read_split(f));
     LODE_TRY(fit_read_config(f, space));
     fit_describe(f, source.path, source.column);
@@ -202,6 +206,8 @@ static lode_status fit_all(fit *f, lode_predictor_part *part, double **predicted
 static lode_status fit_run(cli *c) {
     fit f = {.c = c};
     double *predicted[FIT_MAX_MODELS] = {NULL};
+    int64_t size[CLI_MAX_LIST], draws = 3;
+    int n_sizes = 0;
     lode_predictor_part *part = NULL;
     json_t *result = json_object(), *list = json_array();
     lode_status status = LODE_OK;
@@ -213,7 +219,12 @@ static lode_status fit_run(cli *c) {
     json_object_set_new(result, "quantity", json_string(f.info.quantity));
     json_object_set_new(result, "unit", json_string(f.info.unit));
     json_object_set_new(result, "rows", json_integer((json_int_t)f.rows.n));
-    LODE_GOTO(fit_all(&f, part, predicted, list));
+    if (cli_get(c, "curve", NULL)) {
+        LODE_GOTO(cli_get_list(c, "curve", "", 4, 1000000000, size, &n_sizes));
+        LODE_GOTO(cli_get_int(c, "draws", 3, 1, 1000, &draws));
+        LODE_GOTO(fit_curve(&f, size, n_sizes, (int)draws, result));
+    } else
+        LODE_GOTO(fit_all(&f, part, predicted, list));
     if (f.output) json_object_set_new(result, "file", json_string(f.output));
 done:
     for (int m = 0; m < FIT_MAX_MODELS; m++) lode_free(predicted[m]);
@@ -236,7 +247,8 @@ const cli_verb cli_verb_cost_fit = {
         "and prints how well it predicts the ones held out: root mean square error, mean absolute "
         "percentage error, Pearson's correlation, Kendall's tau_b. What is held out depends on the "
         "seed alone, so that models and numbers of rows can be compared. The file written with -o "
-        "is a cost model: --cost NAME=FILE.",
+        "is a cost model: --cost NAME=FILE. With --curve all models are fitted to several numbers "
+        "of rows, and -o writes a table and a picture instead.",
     .options = fit_options,
     .n_options = (int)(sizeof fit_options / sizeof *fit_options),
     .tables = fit_tables,

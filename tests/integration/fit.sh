@@ -39,9 +39,17 @@ fit --model linear --json > a.json 2> err || fail "once more"
 "$LODE" cost fit -s nasbench-macro -t numbers.csv --join archs.csv --column phone_ms --model linear --json --progress none > b.json 2> err || { cat err; fail "join"; }
 [ "$(sed 's/"seconds": [0-9.e-]*//' a.json)" = "$(sed 's/"seconds": [0-9.e-]*//' b.json)" ] || { diff a.json b.json; fail "joined rows are others"; }
 
+# The learning curve: a row per model, number of rows and draw; the same files again.
+fit --curve 20,60 --draws 2 -o curve > out 2> err || { cat err; fail "curve"; }
+[ "$(grep -c '^linear,' curve.csv)" -eq 4 ] && [ "$(grep -c '^mlp,' curve.csv)" -eq 4 ] || { cat curve.csv; fail "rows of the curve"; }
+python3 -c 'import xml.dom.minidom as m; assert len(m.parse("curve.svg").getElementsByTagName("polyline")) >= 4' || fail "picture"
+fit --curve 20,60 --draws 2 -o again.csv > out 2> err || fail "curve again"
+cmp -s <(cut -d, -f1-9 curve.csv) <(cut -d, -f1-9 again.csv) || fail "another curve"
+
 refuse() { local code=$1 words=$2; shift 2; "$@" > out 2> err; local got=$?; [ "$got" -eq "$code" ] && grep -q -- "$words" err || { cat err; fail "$*: exit $got, want $code and \"$words\""; }; }
 refuse 3 "no column laptop_ms" "$LODE" cost fit -s nasbench-macro -t table.csv --column laptop_ms
 refuse 3 "nearest is linear" "$LODE" cost fit -s nasbench-macro -t table.csv --column phone_ms --model linea
+refuse 2 "must grow" "$LODE" cost fit -s nasbench-macro -t table.csv --column phone_ms --curve 60,20
 refuse 2 "one --model" "$LODE" cost fit -s nasbench-macro -t table.csv --column phone_ms -o x
 refuse 3 "unknown\|fit.epoch" "$LODE" cost fit -s nasbench-macro -t table.csv --column phone_ms --set fit.epoch=3
 refuse 3 "table.csv:2" "$LODE" cost fit -s nasbench201 -t table.csv --column phone_ms
