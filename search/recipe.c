@@ -19,7 +19,8 @@ static const lode_option top_rows[] = {
     {"threads", LODE_OPT_INT, offsetof(recipe_top, threads), "0", 0, 1024, NULL,
      "threads; 0 means one per core"},
     {"providers", LODE_OPT_STRING, offsetof(recipe_top, providers), NULL, 0, 0, NULL,
-     "kernel providers allowed, by preference (native,onednn,reference)"},
+     "kernel providers allowed, by preference (native,onednn,portable,reference); without onednn "
+     "the bits of a result do not depend on the number of threads"},
 };
 static const lode_option_table top_table = {"", top_rows, 4};
 
