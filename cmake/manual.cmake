@@ -1,6 +1,6 @@
 # Manual pages, written by the command itself from its option tables: lode.1, lode-search.1, ...
 set(LODE_VERBS search train extract eval "space list" "space show" "space check" "space sample" "cost build"
-               "cost show" "cost verify" "cost devices" "cost calibrate" "bench ops" "bench step" "bench memory" "bench infer" "bench rank" ops info)
+               "cost show" "cost verify" "cost import" "cost devices" "cost calibrate" "bench ops" "bench step" "bench memory" "bench infer" "bench rank" ops info)
 set(pages ${CMAKE_CURRENT_BINARY_DIR}/man/lode.1)
 add_custom_command(OUTPUT ${CMAKE_CURRENT_BINARY_DIR}/man/lode.1 DEPENDS lode_command
                    COMMAND ${CMAKE_COMMAND} -E make_directory ${CMAKE_CURRENT_BINARY_DIR}/man

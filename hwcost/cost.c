@@ -7,6 +7,7 @@
 #include "hwcost/cost.h"
 
 #include "hwcost/cost_internal.h"
+#include "hwcost/foreign.h"
 #include "hwcost/hardware.h"
 #include "hwcost/predictor.h"
 #include "hwcost/table.h"
@@ -100,35 +101,76 @@ lode_status lode_cost_trace(lode_cost *c, const lode_arch *arch, lode_tape *trac
     return lode_supernet_trace(c->net, arch, c->batch, c->model->training, trace);
 }
 
+/* Does the call lie in the block whose name has this hash? */
+static bool cost_is_in(const lode_trace_call *call, uint64_t label) {
+    return cost_label_block(call->label) == label;
+}
+
+/* Price of one block of the trace: the sum of its calls, or what the model says of them together.
+ */
+static lode_status cost_price_block(lode_cost *c, const char *name, const lode_tape *trace,
+                                    const int *call, int n, double *out) {
+    *out = 0;
+    if (c->model->block_cost)
+        return c->model->block_cost(
+            c->self, &(lode_cost_block){.name = name, .trace = trace, .call = call, .n_calls = n},
+            out);
+    for (int i = 0; i < n; i++) {
+        double price = 0;
+        LODE_TRY(c->model->op_cost(c->self, lode_trace_get(trace, call[i]), &price));
+        *out += price;
+    }
+    return LODE_OK;
+}
+
+static lode_status cost_check_trace(const lode_cost *c, const lode_tape *trace) {
+    for (int i = 0; i < lode_trace_n(trace); i++) {
+        const lode_trace_call *call = lode_trace_get(trace, i);
+        if (cost_find_term(c, cost_label_block(call->label)) < 0)
+            return LODE_FAIL(LODE_ERR_INTERNAL, "cost: call %s of \"%s\" lies in no block",
+                             call->call.op->name, call->label);
+    }
+    return LODE_OK;
+}
+
+/* Prices of all blocks of a trace, [n_terms]; with `arch` only of combinations without one. */
+static lode_status cost_price_trace(lode_cost *c, const lode_tape *trace, const lode_arch *arch,
+                                    double *price) {
+    int n_calls = lode_trace_n(trace);
+    int *call = LODE_NEW_ARRAY(int, n_calls + 1);
+    if (!call) return LODE_ERR_NO_MEMORY;
+    lode_status status = cost_check_trace(c, trace);
+    for (int i = 0; status == LODE_OK && i < c->n_terms; i++) {
+        int n = 0;
+        price[i] = 0;
+        if (arch && c->term[i].known[cost_combo_of(&c->term[i], arch)]) continue;
+        for (int k = 0; k < n_calls; k++) {
+            const lode_trace_call *one = lode_trace_get(trace, k);
+            bool skip = one->is_view && c->model->block_cost;
+            if (!skip && cost_is_in(one, c->term[i].label)) call[n++] = k;
+        }
+        status =
+            cost_price_block(c, lode_supernet_block(c->net, i)->name, trace, call, n, &price[i]);
+    }
+    lode_free(call);
+    return status;
+}
+
 /* Traces one architecture and stores the price of every block whose combination was still unknown.
  */
 static lode_status cost_price_arch(lode_cost *c, const lode_arch *arch) {
     LODE_TRY(lode_cost_trace(c, arch, c->trace));
-    double *sum = LODE_NEW_ARRAY(double, c->n_terms + 1);
-    if (!sum) return LODE_ERR_NO_MEMORY;
-    lode_status status = LODE_OK;
-    for (int i = 0; i < lode_trace_n(c->trace); i++) {
-        const lode_trace_call *call = lode_trace_get(c->trace, i);
-        int term = cost_find_term(c, cost_label_block(call->label));
-        if (term < 0) {
-            status = LODE_FAIL(LODE_ERR_INTERNAL, "cost: call %s of \"%s\" lies in no block",
-                               call->call.op->name, call->label);
-            goto done;
-        }
-        double price = 0;
-        LODE_GOTO(c->model->op_cost(c->self, call, &price));
-        sum[term] += price;
-    }
-    for (int i = 0; i < c->n_terms; i++) {
+    double *price = LODE_NEW_ARRAY(double, c->n_terms + 1);
+    if (!price) return LODE_ERR_NO_MEMORY;
+    lode_status status = cost_price_trace(c, c->trace, arch, price);
+    for (int i = 0; status == LODE_OK && i < c->n_terms; i++) {
         cost_term *term = &c->term[i];
         int combo = cost_combo_of(term, arch);
-        if (!term->known[combo]) {
-            term->price[combo] = sum[i];
-            term->known[combo] = true;
-        }
+        if (term->known[combo]) continue;
+        term->price[combo] = price[i];
+        term->known[combo] = true;
     }
-done:
-    lode_free(sum);
+    lode_free(price);
     return status;
 }
 
@@ -176,6 +218,38 @@ static lode_status cost_list_terms(lode_cost *c) {
     return LODE_OK;
 }
 
+/* One term per decision, priced by its options; of a fixed network the constant. */
+static lode_status cost_price_choices(lode_cost *c) {
+    const lode_space *space = lode_supernet_space(c->net);
+    lode_arch fixed;
+    if (c->n_decisions == 0 && lode_supernet_is_fixed(c->net, &fixed)) {
+        for (int d = 0; d < fixed.n; d++) {
+            double price = 0;
+            LODE_TRY(c->model->choice_cost(c->self, space, d, fixed.option[d], &price));
+            c->constant += price;
+        }
+        return LODE_OK;
+    }
+    c->term = LODE_NEW_ARRAY(cost_term, c->n_decisions + 1);
+    if (!c->term) return LODE_ERR_NO_MEMORY;
+    c->n_terms = c->n_decisions;
+    for (int d = 0; d < c->n_decisions; d++) {
+        cost_term *term = &c->term[d];
+        term->n_reads = 1;
+        term->reads[0] = (lode_block_read){.decision = d, .n_classes = c->n_options[d]};
+        term->n_combos = c->n_options[d];
+        term->price = LODE_NEW_ARRAY(double, term->n_combos);
+        term->known = LODE_NEW_ARRAY(bool, term->n_combos);
+        if (!term->price || !term->known) return LODE_ERR_NO_MEMORY;
+        for (int k = 0; k < term->n_combos; k++) {
+            term->reads[0].class_of[k] = (uint8_t)k;
+            LODE_TRY(c->model->choice_cost(c->self, space, d, k, &term->price[k]));
+            term->known[k] = true;
+        }
+    }
+    return LODE_OK;
+}
+
 /* ---- life ---- */
 
 static void cost_list_decisions(lode_cost *c) {
@@ -206,8 +280,9 @@ static lode_status cost_create(const lode_cost_model *model, void *self, bool ow
     cost_list_decisions(c);
     if (model->bind) LODE_GOTO(model->bind(self, lode_supernet_space(net)));
     LODE_GOTO(lode_tape_create(LODE_TRACE, NULL, &c->trace));
-    if (model->op_cost) LODE_GOTO(cost_list_terms(c));
-    if (model->op_cost) LODE_GOTO(cost_price_all(c));
+    if (model->choice_cost) LODE_GOTO(cost_price_choices(c));
+    if (model->op_cost || model->block_cost) LODE_GOTO(cost_list_terms(c));
+    if (model->op_cost || model->block_cost) LODE_GOTO(cost_price_all(c));
     *out = c;
     c = NULL;
 done:
@@ -263,6 +338,26 @@ static lode_status cost_open_predictor(const char *spec, const char *name, const
     return cost_create(model, self, true, info.quantity, net, batch, out);
 }
 
+/* A table of others (`lode cost import`). */
+static lode_status cost_open_foreign(const char *spec, const char *name, const char *argument,
+                                     lode_supernet *net, int64_t batch, lode_cost **out) {
+    lode_foreign *t = NULL;
+    LODE_TRY(lode_foreign_read(argument, &t));
+    const lode_foreign_info *info = lode_foreign_get_info(t);
+    lode_status status = LODE_OK;
+    if (strcmp(name, info->quantity) != 0)
+        status = LODE_FAIL(LODE_ERR_CONFIG, "cost \"%s\": the table in %s holds %s, not %s", spec,
+                           argument, info->quantity, name);
+    else if (batch != 0 && batch != info->batch)
+        status = LODE_FAIL(LODE_ERR_CONFIG, "cost \"%s\": the table is of batch %lld, wanted %lld",
+                           spec, (long long)info->batch, (long long)batch);
+    if (status != LODE_OK) {
+        lode_foreign_destroy(t);
+        return status;
+    }
+    return cost_create(lode_foreign_model(t), t, true, name, net, info->batch, out);
+}
+
 /* A device file: the cost owns it, the model is one of its quantities. */
 static lode_status cost_open_hardware(const char *spec, const char *name, const char *argument,
                                       lode_supernet *net, int64_t batch, lode_cost **out) {
@@ -298,6 +393,8 @@ lode_status lode_cost_open(const char *spec, lode_supernet *net, int64_t batch, 
     if ((!model && argument && lode_predictor_is_file(argument)) ||
         model == &lode_cost_model_predictor)
         return cost_open_predictor(spec, name, argument, net, batch, out);
+    if (!model && argument && lode_foreign_is_file(argument))
+        return cost_open_foreign(spec, name, argument, net, batch, out);
     if ((!model && argument) || model == &lode_cost_model_table)
         return cost_open_table(spec, name, argument, net, batch, out);
     if (!model) {
@@ -332,9 +429,13 @@ void lode_cost_close(lode_cost *c) {
 
 const char *lode_cost_name(const lode_cost *c) { return c->name; }
 const char *lode_cost_unit(const lode_cost *c) { return c->model->unit(c->self); }
+/* Sums over calls, blocks or decisions, whose expectation is that of their terms. */
+bool cost_is_sum(const lode_cost *c) {
+    return c->model->op_cost || c->model->block_cost || c->model->choice_cost;
+}
 const char *lode_cost_no_gradient(const lode_cost *c) {
     if (c->model->no_gradient) return c->model->no_gradient(c->self);
-    if (c->model->op_cost || c->model->relaxed_cost) return NULL;
+    if (cost_is_sum(c) || c->model->relaxed_cost) return NULL;
     return "it is no sum over operators";
 }
 bool lode_cost_has_gradient(const lode_cost *c) { return lode_cost_no_gradient(c) == NULL; }
@@ -381,14 +482,16 @@ lode_status lode_cost_of_trace(lode_cost *c, const lode_tape *trace, double *out
     if (c->model->trace_cost) return c->model->trace_cost(c->self, trace, out);
     if (c->model->arch_cost)
         return LODE_FAIL(LODE_ERR_UNSUPPORTED, "cost %s prices architectures, not traces", c->name);
-    double sum = c->constant;
-    for (int i = 0; i < lode_trace_n(trace); i++) {
-        double price = 0;
-        LODE_TRY(c->model->op_cost(c->self, lode_trace_get(trace, i), &price));
-        sum += price;
-    }
-    *out = sum;
-    return LODE_OK;
+    if (c->model->choice_cost)
+        return LODE_FAIL(LODE_ERR_UNSUPPORTED, "cost %s prices options, not the calls of a trace",
+                         c->name);
+    double *price = LODE_NEW_ARRAY(double, c->n_terms + 1);
+    if (!price) return LODE_ERR_NO_MEMORY;
+    lode_status status = cost_price_trace(c, trace, NULL, price);
+    *out = c->constant;
+    for (int i = 0; status == LODE_OK && i < c->n_terms; i++) *out += price[i];
+    lode_free(price);
+    return status;
 }
 
 lode_status lode_cost_hard(lode_cost *c, const lode_arch *arch, double *out) {

@@ -14,6 +14,15 @@
 
 typedef struct lode_cost lode_cost;
 
+/* One block of a traced network: the calls in its scope, in order, views left out. */
+typedef struct lode_cost_block {
+    const char *name;
+    const lode_tape *trace;
+    const int *call; /* [n_calls] numbers for lode_trace_get */
+    int n_calls;     /* 0: the block does nothing (skip) */
+} lode_cost_block;
+
+/* What a cost is a sum of: exactly one of op_cost, block_cost, choice_cost; or trace_cost. */
 typedef struct lode_cost_model {
     const char *name; /* "macs", "params", "table", ... */
     const char *about;
@@ -22,7 +31,12 @@ typedef struct lode_cost_model {
     void (*close)(void *self);
     const char *(*unit)(const void *self); /* "ms", "count", "bytes" */
     lode_status (*op_cost)(void *self, const lode_trace_call *call, double *out);
-    /* Of a cost that is no sum; exclusive with op_cost. */
+    /* Prices whole blocks: tables of others have no finer entries. */
+    lode_status (*block_cost)(void *self, const lode_cost_block *block, double *out);
+    /* Prices an option of a decision, wherever it stands; looks at no trace. */
+    lode_status (*choice_cost)(void *self, const lode_space *space, int decision, int option,
+                               double *out);
+    /* Of a cost that is no sum. */
     lode_status (*trace_cost)(void *self, const lode_tape *trace, double *out);
     /* Of a cost that knows decisions and no operators, such as a fitted predictor; exclusive with
        both. `bind` (may be NULL) is asked once whether it is for this space. `relaxed_cost` (may be
@@ -68,8 +82,8 @@ LODE_API lode_form lode_cost_form(const lode_cost *c); /* of the networks it pri
 LODE_API const char *lode_cost_no_gradient(const lode_cost *c);
 
 LODE_API lode_status lode_cost_hard(lode_cost *c, const lode_arch *arch, double *out);
-/* Sum of op_cost over a whole trace (lode_cost_trace's), plus c0: the slow way `hard` is tested
-   against. LODE_ERR_UNSUPPORTED for a model with arch_cost. */
+/* Sum of op_cost or block_cost over a whole trace (lode_cost_trace's), plus c0: the slow way `hard`
+   is tested against. LODE_ERR_UNSUPPORTED where options or architectures are priced. */
 LODE_API lode_status lode_cost_trace(lode_cost *c, const lode_arch *arch, lode_tape *trace);
 LODE_API lode_status lode_cost_of_trace(lode_cost *c, const lode_tape *trace, double *out);
 /* weights[d]: [K_d] or [N,K_d] vars on one tape (per-sample weights: the mean over samples). Scalar

@@ -29,6 +29,8 @@ struct lode_cost {
     cost_term *term; /* [n_terms] */
 };
 
+/* Is it a sum of terms? (Else of a trace, or of a whole architecture.) */
+bool cost_is_sum(const lode_cost *c);
 /* The classes of combination `combo`, [n_reads]. */
 void cost_combo_classes(const cost_term *term, int combo, int *classes);
 /* Architectures in which every block meets every combination of what it reads; lode_free. The

@@ -6,7 +6,7 @@
 bool lode_cost_separate(const lode_cost *c, double *base, double (*price)[LODE_MAX_OPTIONS]) {
     if (c->model->separate != NULL && c->n_decisions > 0)
         return c->model->separate(c->self, base, price);
-    if (c->model->op_cost == NULL) return false;
+    if (!cost_is_sum(c)) return false;
     for (int i = 0; i < c->n_terms; i++)
         if (c->term[i].n_reads > 1) return false;
     *base = c->constant;
