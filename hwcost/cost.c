@@ -295,15 +295,25 @@ lode_status lode_cost_from_model(const lode_cost_model *model, void *self, lode_
     return cost_create(model, self, false, model->name, net, batch, out);
 }
 
-/* A measured table: its name is the quantity, its batch is the one it was measured at. */
+/* A measured table, "FILE" or "FILE:interpolate": its name is the quantity, its batch is the one it
+ * was measured at. */
 static lode_status cost_open_table(const char *spec, const char *name, const char *argument,
                                    lode_supernet *net, int64_t batch, lode_cost **out) {
+    static const char suffix[] = ":interpolate";
     const lode_cost_model *model = &lode_cost_model_table;
+    size_t length = argument ? strlen(argument) : 0, end = sizeof suffix - 1;
+    bool between = length > end && strcmp(argument + length - end, suffix) == 0;
+    char *path = argument ? lode_strndup(argument, between ? length - end : length) : NULL;
     void *self = NULL;
-    LODE_TRY(model->open(argument, &self));
+    if (argument && !path) return LODE_ERR_NO_MEMORY;
+    lode_status status = model->open(path, &self);
+    lode_free(path);
+    LODE_TRY(status);
     lode_table_info info = lode_table_get_info(self);
-    lode_status status = LODE_OK;
-    if (strcmp(name, "table") != 0 && strcmp(name, info.quantity) != 0)
+    if (between) status = lode_table_set_interpolate(self);
+    if (status != LODE_OK)
+        (void)0; /* told already */
+    else if (strcmp(name, "table") != 0 && strcmp(name, info.quantity) != 0)
         status = LODE_FAIL(LODE_ERR_CONFIG, "cost \"%s\": the table in %s holds %s, not %s", spec,
                            argument, info.quantity, name);
     else if (batch != 0 && batch != info.batch)
@@ -440,6 +450,9 @@ const char *lode_cost_no_gradient(const lode_cost *c) {
 }
 bool lode_cost_has_gradient(const lode_cost *c) { return lode_cost_no_gradient(c) == NULL; }
 int64_t lode_cost_batch(const lode_cost *c) { return c->batch; }
+int64_t lode_cost_n_interpolated(const lode_cost *c) {
+    return c->model == &lode_cost_model_table ? lode_table_n_interpolated(c->self) : 0;
+}
 lode_form lode_cost_form(const lode_cost *c) {
     return c->model->form ? c->model->form(c->self) : LODE_FORM_PLAIN;
 }

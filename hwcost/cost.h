@@ -76,6 +76,9 @@ LODE_API void lode_cost_close(lode_cost *c);
 LODE_API const char *lode_cost_name(const lode_cost *c); /* "macs", "latency_ms" */
 LODE_API const char *lode_cost_unit(const lode_cost *c);
 LODE_API bool lode_cost_has_gradient(const lode_cost *c);
+/* Of a measured table opened with ":interpolate" after its file: distinct calls of the space that
+   are priced between measured ones (hwcost/interpolate.h). */
+LODE_API int64_t lode_cost_n_interpolated(const lode_cost *c);
 LODE_API int64_t lode_cost_batch(const lode_cost *c);
 LODE_API lode_form lode_cost_form(const lode_cost *c); /* of the networks it prices */
 /* Why it has none, in a few words; NULL when it has one. */

@@ -5,6 +5,7 @@
 #include "core/json.h"
 #include "core/memory.h"
 #include "core/platform.h"
+#include "hwcost/interpolate.h"
 #include "ops/dispatch.h"
 
 #include <math.h>
@@ -19,6 +20,7 @@ struct lode_table {
     char *path; /* where it was read, for messages; NULL when made here */
     lode_table_entry *entry;
     int64_t n, capacity;
+    lode_table *between; /* calls priced between entries; NULL: a missing entry is an error */
 };
 
 lode_status lode_table_create(const lode_table_info *info, lode_table **out) {
@@ -31,6 +33,7 @@ lode_status lode_table_create(const lode_table_info *info, lode_table **out) {
 void lode_table_destroy(lode_table *t) {
     if (!t) return;
     for (int64_t i = 0; i < t->n; i++) lode_free(t->entry[i].call);
+    lode_table_destroy(t->between);
     lode_free(t->entry);
     lode_free(t->path);
     lode_free(t);
@@ -85,6 +88,12 @@ void lode_table_set_fit(lode_table *t, double constant, double slope, double map
     t->info.fit_mape = mape;
     t->info.networks = networks;
 }
+
+lode_status lode_table_set_interpolate(lode_table *t) {
+    return t->between ? LODE_OK : lode_table_create(&t->info, &t->between);
+}
+
+int64_t lode_table_n_interpolated(const lode_table *t) { return t->between ? t->between->n : 0; }
 
 /* ---- file ---- */
 
@@ -234,23 +243,34 @@ static double table_constant(const void *self) { return ((const lode_table *)sel
 
 static lode_form table_form(const void *self) { return ((const lode_table *)self)->info.form; }
 
+/* An entry made between measured ones, kept for the next time; NULL: there is no bracket. */
+static lode_status table_between(lode_table *t, char *text, const lode_table_entry **out) {
+    lode_table_entry e = {.call = text, .provider = "between"};
+    *out = t->between ? lode_table_find(t->between, text) : NULL;
+    if (*out || !t->between || !lode_table_interpolate(t, text, &e.median)) return LODE_OK;
+    LODE_TRY(lode_table_add(t->between, &e));
+    *out = lode_table_find(t->between, text);
+    return LODE_OK;
+}
+
 static lode_status table_op_cost(void *self, const lode_trace_call *call, double *out) {
-    const lode_table *t = self;
+    lode_table *t = self;
     *out = 0;
     if (call->is_view) return LODE_OK; /* a view runs no kernel */
     char *text = lode_call_text(&call->call);
     if (!text) return LODE_ERR_NO_MEMORY;
     const lode_table_entry *e = lode_table_find(t, text);
-    lode_status status = LODE_OK;
+    lode_status status = e ? LODE_OK : table_between(t, text, &e);
     if (e)
         *out = t->info.slope * e->median;
-    else
+    else if (status == LODE_OK)
         status =
             LODE_FAIL(LODE_ERR_NOT_FOUND,
-                      "cost table %s (space %s, batch %lld): no entry for \"%s\" in %s; measure "
+                      "cost table %s (space %s, batch %lld): no entry for \"%s\" in %s%s; measure "
                       "it with `lode cost build -s SPACE -o FILE --batch %lld`",
                       t->path ? t->path : "in memory", t->info.space, (long long)t->info.batch,
-                      text, call->label, (long long)t->info.batch);
+                      text, call->label, t->between ? ", and no two entries around it" : "",
+                      (long long)t->info.batch);
     lode_free(text);
     return status;
 }

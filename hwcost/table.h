@@ -47,6 +47,11 @@ LODE_API int64_t lode_table_n(const lode_table *t);
 LODE_API const lode_table_entry *lode_table_at(const lode_table *t, int64_t i);
 LODE_API void lode_table_set_fit(lode_table *t, double constant, double slope, double mape,
                                  int64_t networks);
+/* As a cost model: from now on a call without an entry is priced between measured ones where that
+   can be (interpolate.h). */
+LODE_API lode_status lode_table_set_interpolate(lode_table *t);
+/* Distinct calls that were priced so. */
+LODE_API int64_t lode_table_n_interpolated(const lode_table *t);
 LODE_API lode_status lode_table_read(const char *path, lode_table **out);
 LODE_API lode_status lode_table_write(const lode_table *t, const char *path);
 /* `table` is the `self` of the cost model "table" as well. */

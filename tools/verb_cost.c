@@ -1,6 +1,7 @@
 /* verb_cost.c: `lode cost build | show | verify`. */
 #include "core/memory.h"
 #include "core/parallel.h"
+#include "hwcost/foreign.h"
 #include "hwcost/hardware.h"
 #include "hwcost/profile.h"
 #include "tools/cli.h"
@@ -92,6 +93,7 @@ static const cli_option show_options[] = {
     {"cost", 0, "MODEL",
      "macs, params, activation_bytes, latency_ms=TABLE, latency_ms=DEVICE (may be repeated)"},
     {"batch", 0, "N", "images per forward pass (default: the table's, else 1)"},
+    {"interpolate", 0, NULL, "price calls a table lacks between measured ones, and say how many"},
     {"calls", 0, NULL, "list the operator calls too"},
 };
 
@@ -110,6 +112,19 @@ static lode_status show_calls(cli *c, workspace *w, const lode_arch *arch, int64
     }
 done:
     lode_tape_destroy(trace);
+    return status;
+}
+
+/* With --interpolate tables price calls between measured ones. */
+static lode_status show_open(cli *c, const char *spec, lode_supernet *net, int64_t batch,
+                             lode_cost **out) {
+    const char *file = strchr(spec, '=');
+    bool between = cli_flag(c, "interpolate") && file && !lode_hardware_is_file(file + 1) &&
+                   !lode_foreign_is_file(file + 1);
+    char *longer = lode_format("%s%s", spec, between ? ":interpolate" : "");
+    if (!longer) return LODE_ERR_NO_MEMORY;
+    lode_status status = lode_cost_open(longer, net, batch, out);
+    lode_free(longer);
     return status;
 }
 
@@ -132,13 +147,18 @@ static lode_status show_run(cli *c) {
     for (int i = 0; i < (n ? n : 3); i++) {
         lode_cost *cost = NULL;
         double value = 0;
-        LODE_GOTO(lode_cost_open(list[i], w.net, batch, &cost));
+        LODE_GOTO(show_open(c, list[i], w.net, batch, &cost));
+        int64_t between = lode_cost_n_interpolated(cost);
         status = lode_cost_hard(cost, &arch, &value);
         if (status == LODE_OK) {
             cli_print(c, "%-18s %.6g %s\n", lode_cost_name(cost), value, lode_cost_unit(cost));
-            json_object_set_new(
-                out, lode_cost_name(cost),
-                json_pack("{s:f, s:s}", "value", value, "unit", lode_cost_unit(cost)));
+            if (between > 0)
+                cli_print(c, "%-18s (%lld calls of the space are priced between measured ones)\n",
+                          "", (long long)between);
+            json_object_set_new(out, lode_cost_name(cost),
+                                json_pack("{s:f, s:s, s:I}", "value", value, "unit",
+                                          lode_cost_unit(cost), "interpolated_calls",
+                                          (json_int_t)between));
         }
         lode_cost_close(cost);
         LODE_GOTO(status);

@@ -3,6 +3,7 @@
 #include "core/platform.h"
 #include "hwcost/import.h"
 #include "hwcost/pricing.h"
+#include "hwcost/statistics.h"
 #include "hwcost/work.h"
 
 /* ---- small tables made here ---- */
@@ -299,7 +300,8 @@ static void once_for_all(void **state) {
         print_message("%-45s %.6f ms\n", name, v);
         assert_near(v, strtod(lut, NULL), 1e-9);
         if (strstr(name, "lat-30ms")) assert_near(v, 29.965, 1e-4);
-        if (strncmp(name, "flops-", 6) == 0) { /* published in millions, squeeze-and-excite included */
+        if (strncmp(name, "flops-", 6) ==
+            0) { /* published in millions, squeeze-and-excite included */
             lode_cost *macs = NULL;
             assert_ok(lode_cost_open("macs", f.net, 1, &macs));
             assert_ok(lode_cost_hard(macs, &arch, &v));
@@ -338,6 +340,28 @@ static void once_for_all_columns(void **state) {
     priced_close(&f);
 }
 
+/* The device file pixel-1 was fitted to the blocks; of whole networks its price is near the
+ * table's. */
+static void agrees_with_pixel_1(priced_space *f, lode_cost *table) {
+    enum { N = 50 };
+    double p[N], m[N];
+    lode_cost *device = NULL;
+    lode_agreement a;
+    lode_rng rng = lode_rng_stream(9, LODE_RNG_TEST, 3);
+    assert_ok(lode_cost_open("latency_ms=pixel-1", f->net, 1, &device));
+    for (int i = 0; i < N; i++) {
+        lode_arch arch;
+        assert_ok(lode_space_sample(f->space, &rng, &arch));
+        assert_ok(lode_cost_hard(device, &arch, &p[i]));
+        assert_ok(lode_cost_hard(table, &arch, &m[i]));
+    }
+    assert_ok(lode_agree(p, m, N, &a));
+    print_message("pixel-1 against its table: MAPE %.1f %%, bias %+.1f %%, tau %.3f\n", a.mape,
+                  a.bias, a.tau_b);
+    assert_true(a.mape < 12 && a.tau_b > 0.7);
+    lode_cost_close(device);
+}
+
 /* ProxylessNAS: a network costs the sum of its rows. */
 static void proxylessnas(void **state) {
     (void)state;
@@ -371,6 +395,7 @@ static void proxylessnas(void **state) {
         assert_near(v, want, 1e-9);
         priced_hard(&f, cost, 3, true);
         priced_gradient(&f, cost);
+        if (k == 0) agrees_with_pixel_1(&f, cost);
         lode_cost_close(cost);
         lode_foreign_destroy(t);
         priced_close(&f);

@@ -15,11 +15,11 @@ static int tensor(lode_order *s, double bytes) {
 static void node(lode_order *s, const int *in, int n, int out, double ws, uint64_t over,
                  double scratch) {
     lode_order_step step = {.input = in,
-                               .n_inputs = n,
-                               .output = out,
-                               .workspace = ws,
-                               .over = over,
-                               .over_scratch = scratch};
+                            .n_inputs = n,
+                            .output = out,
+                            .workspace = ws,
+                            .over = over,
+                            .over_scratch = scratch};
     assert_ok(lode_order_add_node(s, &step));
 }
 
