@@ -37,5 +37,16 @@ for verb in "info" "ops" "space list" "space show -s nasbench201" "space sample 
     "$LODE" $verb --json 2>/dev/null | python3 -c 'import json,sys; json.load(sys.stdin)' 2>/dev/null ||
         { command -v python3 >/dev/null && { echo "FAILED: $verb --json is no JSON"; failed=1; }; }
 done
+# Devices, tables of others, and what is between measured shapes.
+expect 0 "raspberry-pi-4" "$LODE" cost devices
+expect 3 "did you mean \`raspberry-pi-4\`" "$LODE" cost show -s nasbench-macro -a 22212220 --cost latency_ms=rasberry-pi-4
+expect 3 "it has latency_ms, peak_memory_bytes" "$LODE" cost show -s nasbench-macro -a 22212220 --cost energy_mj=nucleo-l4r5zi
+expect 0 "peak_memory_bytes  32768 bytes" "$LODE" cost show -s nasbench201 -a 010100 --cost peak_memory_bytes=stm32f746-disco
+expect 2 "--unit is needed" "$LODE" cost import -f fbnet f.csv -o f.json
+printf 'layer' > f.csv; for o in k3_e1 k5_e1 k3_e3 k5_e3 k3_e6 skip; do printf ',%s_ms' $o >> f.csv; done; echo >> f.csv
+for l in 0 1 2 3 4 5 6; do echo "$l,1,2,3,4,5,0.5" >> f.csv; done
+expect 3 "is in ms, --unit says us" "$LODE" cost import -f fbnet --unit us f.csv -o f.json
+expect 0 "42 entries, latency_ms in ms" "$LODE" cost import -f fbnet --unit ms -s fbnet-fashion f.csv -o f.json
+expect 0 "latency_ms         9 ms" "$LODE" cost show -s fbnet-fashion -a k3_e1,k5_e1,k3_e1,k3_e1,k3_e3,skip,skip --cost latency_ms=f.json --cost macs
 expect 1 "standard output" sh -c "'$LODE' space list > /dev/full"
 exit $failed
