@@ -123,34 +123,6 @@ done:
     return status;
 }
 
-static lode_status profile_measure_calls(profile_bench *bench, int64_t n, profile_timer *timer,
-                                         const lode_profile_options *o,
-                                         const lode_progress *progress) {
-    lode_status status = LODE_OK;
-    double start = lode_clock();
-    int64_t *order = lode_alloc((size_t)n, sizeof *order);
-    LODE_GOTO(order ? LODE_OK : LODE_ERR_NO_MEMORY);
-    for (int64_t r = -o->warmup; r < o->rounds; r++) {
-        char text[64];
-        lode_rng rng = lode_rng_stream(o->seed, LODE_RNG_MEASURE, 1000 + (uint64_t)(r + o->warmup));
-        lode_rng_permutation(&rng, order, n);
-        timer->record = r >= 0;
-        for (int64_t i = 0; i < n; i++) {
-            double ms = 0;
-            if (lode_progress_should_stop(progress))
-                LODE_GOTO(LODE_FAIL(LODE_ERR_STOPPED, "measuring stopped on request"));
-            LODE_GOTO(profile_run(&bench[order[i]], timer, &ms));
-        }
-        snprintf(text, sizeof text, "%lld calls", (long long)timer->n);
-        lode_progress_update(progress, "measure calls", r + o->warmup + 1, o->rounds + o->warmup,
-                             text);
-        if (o->budget_s > 0 && r >= 2 && lode_clock() - start > o->budget_s) break;
-    }
-done:
-    lode_free(order);
-    return status;
-}
-
 static lode_status profile_fill_table(const profile_timer *timer, lode_table *table) {
     for (int64_t i = 0; i < timer->n; i++) {
         const profile_sample *s = &timer->sample[i];
@@ -167,26 +139,65 @@ static lode_status profile_fill_table(const profile_timer *timer, lode_table *ta
     return LODE_OK;
 }
 
-/* Constant and slope between sums of entries and whole networks, on random networks. */
-static lode_status profile_fit(lode_supernet *net, lode_dispatch *dispatch,
-                               const lode_profile_options *o, const lode_progress *progress,
-                               lode_table *table) {
-    int64_t n = o->networks;
+/* What is measured: architectures that cover the space, call by call, and random networks as
+   wholes. */
+typedef struct profile_plan {
+    lode_arch *arch; /* [n_cover + n_networks], NULL: a fixed network */
+    int64_t n_cover, n_networks;
+    profile_bench *bench; /* one each */
+    double *ms;           /* [n_networks, rounds] */
+    int64_t done;         /* rounds */
+} profile_plan;
+
+static void profile_plan_deinit(profile_plan *p) {
+    profile_benches_destroy(p->bench, p->n_cover + p->n_networks);
+    lode_free(p->arch);
+    lode_free(p->ms);
+}
+
+static lode_status profile_plan_networks(profile_plan *p, lode_space *space,
+                                         const lode_profile_options *o) {
+    lode_rng rng = lode_rng_stream(o->seed, LODE_RNG_MEASURE, 3);
+    int64_t capacity = p->n_cover;
+    LODE_TRY(lode_grow((void **)&p->arch, &capacity, p->n_cover + o->networks, sizeof *p->arch));
+    for (; p->n_networks < o->networks; p->n_networks++)
+        LODE_TRY(lode_space_sample(space, &rng, &p->arch[p->n_cover + p->n_networks]));
+    return LODE_OK;
+}
+
+static lode_status profile_plan_measure(profile_plan *p, const lode_profile_options *o,
+                                        const lode_progress *progress, profile_timer *timer) {
+    const int64_t n = p->n_cover + p->n_networks;
+    const profile_schedule schedule = {o->warmup, o->rounds, o->budget_s, o->seed, progress};
+    profile_visit *v = LODE_NEW_ARRAY(profile_visit, n);
+    lode_status status = LODE_OK;
+    p->ms = LODE_NEW_ARRAY(double, p->n_networks * o->rounds + 1);
+    LODE_GOTO(v && p->ms ? LODE_OK : LODE_ERR_NO_MEMORY);
+    for (int64_t i = 0; i < n; i++) {
+        const bool timed = i < p->n_cover;
+        v[i] = (profile_visit){&p->bench[i], timed,
+                               timed ? NULL : p->ms + (i - p->n_cover) * o->rounds};
+    }
+    LODE_GOTO(profile_visit_all(v, n, &schedule, timer, &p->done));
+done:
+    lode_free(v);
+    return status;
+}
+
+/* Constant and slope between sums of entries and whole networks. */
+static lode_status profile_fit(lode_supernet *net, const lode_profile_options *o,
+                               const profile_plan *plan, lode_table *table) {
+    const int64_t n = plan->n_networks;
     lode_status status = LODE_OK;
     lode_cost *cost = NULL;
-    lode_arch *arch = LODE_NEW_ARRAY(lode_arch, n);
-    lode_summary *measured = LODE_NEW_ARRAY(lode_summary, n);
     double *p = LODE_NEW_ARRAY(double, 2 * n), *m = p ? p + n : NULL;
-    LODE_GOTO(arch && measured && p ? LODE_OK : LODE_ERR_NO_MEMORY);
-    lode_rng rng = lode_rng_stream(o->seed, LODE_RNG_MEASURE, 3);
-    for (int64_t i = 0; i < n; i++)
-        LODE_GOTO(lode_space_sample(lode_supernet_space(net), &rng, &arch[i]));
-    LODE_GOTO(lode_profile_networks(net, arch, n, LODE_FORM_FOLDED, dispatch, o->batch, o->warmup,
-                                    o->rounds, progress, measured));
+    LODE_GOTO(p ? LODE_OK : LODE_ERR_NO_MEMORY);
     LODE_GOTO(lode_cost_from_model(lode_cost_model_find("table"), table, net, o->batch, &cost));
     for (int64_t i = 0; i < n; i++) {
-        LODE_GOTO(lode_cost_hard(cost, &arch[i], &p[i]));
-        m[i] = measured[i].median;
+        lode_summary measured;
+        LODE_GOTO(lode_summarize(plan->ms + i * o->rounds, plan->done, &measured));
+        LODE_GOTO(lode_cost_hard(cost, &plan->arch[plan->n_cover + i], &p[i]));
+        m[i] = measured.median;
     }
     double constant = 0, slope = 1;
     lode_agreement fit;
@@ -197,8 +208,6 @@ static lode_status profile_fit(lode_supernet *net, lode_dispatch *dispatch,
 done:
     lode_cost_close(cost);
     lode_free(p);
-    lode_free(measured);
-    lode_free(arch);
     return status;
 }
 
@@ -208,13 +217,11 @@ lode_status lode_profile_space(lode_supernet *net, lode_dispatch *dispatch,
     *out = NULL;
     lode_status status = LODE_OK;
     lode_table *table = NULL;
-    lode_arch *arch = NULL;
-    int64_t n = 1;
     lode_cpu cpu = lode_cpu_get();
     lode_space *space = lode_supernet_space(net);
     bool fixed = lode_supernet_is_fixed(net, NULL);
     profile_timer timer = {.record = false};
-    profile_bench *bench = NULL;
+    profile_plan plan = {.n_cover = 1};
     lode_table_info info = {.quantity = "latency_ms",
                             .unit = "ms",
                             .form = LODE_FORM_FOLDED,
@@ -229,22 +236,20 @@ lode_status lode_profile_space(lode_supernet *net, lode_dispatch *dispatch,
     snprintf(info.device, sizeof info.device, "%s", cpu.name);
     lode_timestamp(info.created);
     LODE_GOTO(lode_table_create(&info, &table));
-    if (!fixed) LODE_GOTO(profile_cover(space, options->seed, 2, &arch, &n));
+    if (!fixed) LODE_GOTO(profile_cover(space, options->seed, 2, &plan.arch, &plan.n_cover));
     if (!fixed && lode_space_has_sizes(space))
-        LODE_GOTO(profile_cover_rest(net, info.form, options->batch, &arch, &n));
-    LODE_GOTO(profile_benches_create(net, arch, n, info.form, dispatch, options->batch, &bench));
-    LODE_GOTO(profile_measure_calls(bench, n, &timer, options, progress));
+        LODE_GOTO(profile_cover_rest(net, info.form, options->batch, &plan.arch, &plan.n_cover));
+    if (!fixed) LODE_GOTO(profile_plan_networks(&plan, space, options));
+    LODE_GOTO(profile_benches_create(net, plan.arch, plan.n_cover + plan.n_networks, info.form,
+                                     dispatch, options->batch, &plan.bench));
+    LODE_GOTO(profile_plan_measure(&plan, options, progress, &timer));
     LODE_GOTO(profile_fill_table(&timer, table));
-    profile_benches_destroy(bench, n); /* their weights, before others come */
-    bench = NULL;
-    if (!fixed && options->networks > 0)
-        LODE_GOTO(profile_fit(net, dispatch, options, progress, table));
+    if (plan.n_networks > 0) LODE_GOTO(profile_fit(net, options, &plan, table));
     *out = table;
     table = NULL;
 done:
     lode_table_destroy(table);
-    profile_benches_destroy(bench, n);
-    lode_free(arch);
+    profile_plan_deinit(&plan);
     profile_timer_deinit(&timer);
     return status;
 }

@@ -5,7 +5,8 @@
    a watch takes the time of every call. So inputs come from their real predecessor, weights are as
    cold as in use, and what lies between two kernels is counted with the later one. Architectures
    are drawn so that every option of every decision is covered equally often (a Latin square),
-   visited in random order, so that a drift of the machine's clock meets all calls alike. Each
+   visited in random order, together with the whole networks that constant and slope are fitted to,
+   so that a drift of the machine's clock meets all calls and networks alike. Each
    distinct call becomes one entry: trimmed median, minimum, spread, number of samples. (methods D1,
    D7) */
 #ifndef LODE_HWCOST_PROFILE_H
@@ -36,26 +37,22 @@ LODE_API lode_status lode_profile_network(lode_supernet *net, const lode_arch *a
                                           lode_dispatch *dispatch, int64_t batch, int64_t warmup,
                                           int64_t rounds, lode_summary *out);
 
-/* Several architectures, visited in turn in a random order each round: comparable with each other.
- */
-LODE_API lode_status lode_profile_networks(lode_supernet *net, const lode_arch *arch, int64_t n,
-                                           lode_form form, lode_dispatch *dispatch, int64_t batch,
-                                           int64_t warmup, int64_t rounds,
-                                           const lode_progress *progress,
-                                           lode_summary *out /* [n] */);
-
-/* Networks of their own (extracted, fixed), visited in turn like the above. */
-typedef struct lode_profile_subnets {
-    lode_supernet *const *net; /* [n] */
+/* Networks that are to be compared: architectures of net[0], or with arch NULL fixed networks
+   net[n]. All are visited in turn, in a new random order each round. */
+typedef struct lode_profile_networks {
+    lode_supernet *const *net;
+    const lode_arch *arch; /* [n] or NULL */
     int64_t n;
+    lode_form form;
     lode_dispatch *dispatch;
     int64_t batch, warmup, rounds;
     const lode_table *table; /* NULL: no drift */
     const lode_progress *progress;
-} lode_profile_subnets;
-/* out [n]. *drift: how much slower this machine runs the networks' calls now than when the table
-   was measured, the median over calls of time now / time in the table; < 0: no table, or no call of
-   it. It tells an error of the prediction from a change of the machine's clock or load. */
-LODE_API lode_status lode_profile_run_subnets(const lode_profile_subnets *s, lode_summary *out,
-                                              double *drift);
+} lode_profile_networks;
+/* out [n]. *drift (may be NULL): how much slower this machine runs the networks' calls now than
+   when the table was measured, the median over calls of time now / time in the table; < 0: no
+   table, or no call of it. Calls are timed in the rounds of the wholes. It tells an error of the
+   prediction from a change of the machine's clock or load. */
+LODE_API lode_status lode_profile_run_networks(const lode_profile_networks *s, lode_summary *out,
+                                               double *drift);
 #endif

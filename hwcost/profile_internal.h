@@ -47,4 +47,25 @@ lode_status profile_benches_create(lode_supernet *net, const lode_arch *arch, in
 void profile_benches_destroy(profile_bench *b, int64_t n);
 /* Two forward passes; *ms is the time of the second. timer NULL: calls are not timed. */
 lode_status profile_run(profile_bench *b, profile_timer *timer, double *ms);
+
+/* ---- profile_visits.c: many of them, in turn ---- */
+
+typedef struct profile_visit {
+    profile_bench *bench;
+    bool timed; /* call by call, to the timer; else as a whole, to ms */
+    double *ms; /* [rounds] */
+} profile_visit;
+
+typedef struct profile_schedule {
+    int64_t warmup, rounds;
+    double budget_s; /* stop after this time and at least three rounds; 0: no limit */
+    uint64_t seed;   /* of the order */
+    const lode_progress *progress;
+} profile_schedule;
+
+/* Each round pays every visit in a new random order, so that a change of the machine's speed meets
+   all alike: calls and the networks they are to add up to too. *done (may be NULL): timed rounds.
+ */
+lode_status profile_visit_all(const profile_visit *v, int64_t n, const profile_schedule *s,
+                              profile_timer *timer, int64_t *done);
 #endif

@@ -49,15 +49,16 @@ static lode_status measure_run(const run *r, measured_network *m, int64_t n, dou
         LODE_GOTO(lode_subnet_load(m[i].directory, &m[i].net));
         net[i] = m[i].net;
     }
-    lode_profile_subnets setup = {.net = net,
-                                  .n = n,
-                                  .dispatch = r->dispatch,
-                                  .batch = lode_table_get_info(table).batch,
-                                  .warmup = 5,
-                                  .rounds = r->recipe->search.measure_rounds,
-                                  .table = table,
-                                  .progress = r->progress};
-    LODE_GOTO(lode_profile_run_subnets(&setup, time, drift));
+    lode_profile_networks setup = {.net = net,
+                                   .n = n,
+                                   .form = LODE_FORM_FOLDED,
+                                   .dispatch = r->dispatch,
+                                   .batch = lode_table_get_info(table).batch,
+                                   .warmup = 5,
+                                   .rounds = r->recipe->search.measure_rounds,
+                                   .table = table,
+                                   .progress = r->progress};
+    LODE_GOTO(lode_profile_run_networks(&setup, time, drift));
     for (int64_t i = 0; i < n; i++) m[i].time = time[i];
 done:
     lode_table_destroy(table);

@@ -192,16 +192,16 @@ static void subnets_and_their_drift(void **state) {
         assert_ok(lode_arch_parse(space, text[i], &arch));
         assert_ok(lode_supernet_create(space, &arch, LODE_F32, 1, &sub[i]));
     }
-    lode_profile_subnets setup = {
+    lode_profile_networks setup = {
         .net = sub, .n = 2, .dispatch = dispatch, .batch = 8, .warmup = 1, .rounds = 5};
-    assert_ok(lode_profile_run_subnets(&setup, time, &drift));
+    assert_ok(lode_profile_run_networks(&setup, time, &drift));
     assert_true(drift < 0);
     assert_true(time[0].min > 0 && time[0].min < time[1].min);
     setup.table = slow;
-    assert_ok(lode_profile_run_subnets(&setup, time, &drift));
+    assert_ok(lode_profile_run_networks(&setup, time, &drift));
     assert_true(drift > 0 && drift < 0.1);
     setup.table = fast;
-    assert_ok(lode_profile_run_subnets(&setup, time, &drift));
+    assert_ok(lode_profile_run_networks(&setup, time, &drift));
     assert_true(drift > 10);
     for (int i = 0; i < 2; i++) lode_supernet_destroy(sub[i]);
     lode_table_destroy(fast);
