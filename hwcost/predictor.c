@@ -44,11 +44,18 @@ lode_status predictor_find(const char *kind, const lode_predictor_plugin **out) 
     return LODE_OK;
 }
 
+lode_status lode_predictor_check_kind(const char *kind, const lode_space *space) {
+    const lode_predictor_plugin *plugin = NULL;
+    LODE_TRY(predictor_find(kind, &plugin));
+    return plugin->check ? plugin->check(space) : LODE_OK;
+}
+
 #define FIT_ROW(name, type, def, lo, hi, words, help)                                              \
     { #name, type, offsetof(lode_predictor_options, name), def, lo, hi, words, help }
 static const lode_option fit_rows[] = {
     FIT_ROW(hidden, LODE_OPT_INT, "128", 1, 4096, "units", "networks: width of hidden layers"),
-    FIT_ROW(layers, LODE_OPT_INT, "2", 1, 16, NULL, "networks: number of hidden layers"),
+    FIT_ROW(layers, LODE_OPT_INT, "2", 1, 16, NULL,
+            "networks: number of hidden layers; gcn: twice as many"),
     FIT_ROW(epochs, LODE_OPT_INT, "200", 1, 100000, NULL, "networks: at most so many epochs"),
     FIT_ROW(patience, LODE_OPT_INT, "60", 1, 100000, "epochs",
             "stop after so many epochs, or trees, without a better validation"),
@@ -207,6 +214,7 @@ lode_status lode_predictor_fit(const char *kind, const lode_predictor_rows *rows
     fit_data d = {0};
     lode_status status = LODE_OK;
     *out = NULL;
+    LODE_TRY(lode_predictor_check_kind(kind, rows->space));
     LODE_TRY(predictor_find(kind, &plugin));
     LODE_TRY(predictor_create(plugin, rows->space, options, &p));
     p->info = *info;

@@ -28,6 +28,9 @@ LODE_API const char *lode_predictor_kind_at(int i);  /* "linear", "mlp", ... */
 LODE_API const char *lode_predictor_about_at(int i); /* one sentence */
 /* NULL: this build can fit and use it; else why not, and what to do. */
 LODE_API const char *lode_predictor_missing_at(int i);
+/* LODE_ERR_UNSUPPORTED says why this kind is not for that space, or not in this build;
+   LODE_ERR_CONFIG: there is no such kind. */
+LODE_API lode_status lode_predictor_check_kind(const char *kind, const lode_space *space);
 
 /* How to fit; what a kind has no use for it leaves alone. Section `fit`. */
 typedef struct lode_predictor_options {

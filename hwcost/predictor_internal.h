@@ -33,6 +33,7 @@ struct lode_predictor_plugin {
     const char *no_gradient; /* why there is none; NULL: predict fills dx */
     bool linear;             /* in the features */
     bool plain;              /* wants the encoding without paths */
+    lode_status (*check)(const lode_space *space); /* not for this one: why; NULL: for all */
     lode_status (*fit)(predictor_job *job, void **self);
     /* Of a file's tensors; options have hidden and layers as they were fitted. */
     lode_status (*load)(const lode_encoding *encoding, const lode_predictor_options *options,
@@ -65,6 +66,7 @@ typedef struct predictor_net_kind {
     lode_status (*build)(predictor_net *net);
     /* f of x [n, features]: [n, 1]. w[i]: the i-th parameter of `build` on this tape. */
     lode_var *(*forward)(const predictor_net *net, lode_tape *t, lode_var *const *w, lode_var *x);
+    double lr, decay; /* times the options fit.lr and fit.decay; 0: 1 */
 } predictor_net_kind;
 
 struct predictor_net {

@@ -91,6 +91,9 @@ static lode_status training_step(training *t, const int64_t *row, int64_t n, dou
     LODE_TRY(training_loss(t, &t->job->train, row, n, true, &loss));
     LODE_TRY(lode_backward(t->tape, loss, 1));
     t->steps++;
+    const predictor_net_kind *kind = t->net->kind;
+    double decay = t->job->options->decay * (kind->decay > 0 ? kind->decay : 1);
+    if (kind->lr > 0) lr *= kind->lr;
     for (int i = 0; i < t->net->n; i++) {
         lode_parameter *p = t->net->param[i];
         if (!training_is_trained(t, i) || !p->grad) continue;
@@ -98,8 +101,7 @@ static lode_status training_step(training *t, const int64_t *row, int64_t n, dou
                                     .beta1 = 0.9,
                                     .beta2 = 0.999,
                                     .eps = 1e-8,
-                                    .weight_decay =
-                                        p->kind == LODE_PARAM_WEIGHT ? t->job->options->decay : 0,
+                                    .weight_decay = p->kind == LODE_PARAM_WEIGHT ? decay : 0,
                                     .step = t->steps,
                                     .decoupled = true};
         LODE_TRY(lode_adam_step(p->value, p->grad, t->moment[i][0], t->moment[i][1], &o));

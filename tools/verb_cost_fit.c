@@ -12,7 +12,8 @@ static const cli_option fit_options[] = {
     {"space", 's', "SPACE", "name of a shipped space, or a YAML file (needed)"},
     {"table", 't', "FILE", "CSV of architectures with a measured number each (needed)"},
     {"column", 0, "NAME", "column of the numbers (needed)"},
-    {"model", 0, "KIND", "gbdt, linear, mlp (may be repeated; default: all there are)"},
+    {"model", 0, "KIND",
+     "gbdt, gcn, linear, mlp (may be repeated; default: all that fit the space)"},
     {"output", 'o', "FILE",
      "where the predictor goes; then one --model (--curve: FILE.csv, FILE.svg)"},
     {"curve", 0, "LIST", "learning curve: errors after 50,100,300,1000 rows, all models"},
@@ -55,12 +56,13 @@ static lode_status fit_read_models(fit *f) {
     if (n > FIT_MAX_MODELS) return cli_usage_error(f->c, "--model: at most %d", FIT_MAX_MODELS);
     for (int i = 0; i < n; i++) f->model[f->n_models++] = models[i];
     for (int i = 0; n == 0 && i < lode_n_predictors(); i++) {
-        const char *missing = lode_predictor_missing_at(i);
-        if (!missing)
-            f->model[f->n_models++] = lode_predictor_kind_at(i);
+        const char *kind = lode_predictor_kind_at(i);
+        if (lode_predictor_check_kind(kind, f->space) == LODE_OK)
+            f->model[f->n_models++] = kind;
         else
-            lode_log(LODE_LOG_WARN, "%s is left out: %s", lode_predictor_kind_at(i), missing);
+            lode_log(LODE_LOG_INFO, "left out: %s", lode_last_error());
     }
+    lode_error_clear();
     return LODE_OK;
 }
 
@@ -100,11 +102,11 @@ static lode_status fit_open(fit *f) {
     LODE_TRY(cli_need(f->c, "table", &source.path));
     LODE_TRY(cli_need(f->c, "column", &source.column));
     f->output = cli_get(f->c, "output", NULL);
+    LODE_TRY(fit_read_split(f));
+    LODE_TRY(fit_read_config(f, space));
     LODE_TRY(fit_read_models(f));
     if (f->output && f->n_models != 1 && !cli_get(f->c, "curve", NULL))
         return cli_usage_error(f->c, "-o FILE wants one --model");
-    LODE_TRY(fit_read_split(f));
-    LODE_TRY(fit_read_config(f, space));
     fit_describe(f, source.path, source.column);
     LODE_TRY(measured_read(&source, f->space, &f->table));
     f->rows = (lode_predictor_rows){f->space, f->table.n, f->table.arch, f->table.value};

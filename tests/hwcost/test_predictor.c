@@ -94,14 +94,21 @@ static const lode_predictor_info about = {.quantity = "latency_ms",
                                           .column = "ms",
                                           .seed = 3};
 
-static lode_predictor *fit_made(made *m, const char *kind, int64_t train) {
+static lode_predictor *fit_longer(made *m, const char *kind, int64_t train, int64_t times) {
     lode_predictor *p = NULL;
     lode_predictor_split split = lode_predictor_split_defaults();
     lode_predictor_options o = options();
+    o.epochs *= times;
+    o.lr /= (double)times;
+    o.hidden *= times;
     split.train = train;
     assert_ok(lode_predictor_split_rows(&m->rows, &split, m->part));
     assert_ok(lode_predictor_fit(kind, &m->rows, m->part, &o, &about, NULL, &p));
     return p;
+}
+
+static lode_predictor *fit_made(made *m, const char *kind, int64_t train) {
+    return fit_longer(m, kind, train, 1);
 }
 
 /* ---- encodings ---- */
@@ -350,6 +357,8 @@ static void wrong_requests_are_refused(void **state) {
                  "at least 2");
     split.test = 1;
     assert_fails(lode_predictor_split_rows(&m.rows, &split, m.part), LODE_ERR_CONFIG, "[0, 1)");
+    assert_fails(lode_predictor_check_kind("gcn", m.rows.space), LODE_ERR_UNSUPPORTED,
+                 "no edge of a cell");
     p = fit_made(&m, "linear", 0);
     double v;
     lode_arch wrong = {.n = 3}, high = {.n = 8, .option = {7}};
@@ -542,6 +551,26 @@ static void costs_say_what_does_not_fit(void **state) {
     close_priced(&c);
 }
 
+static void gcn_learns_cells_and_darts(void **state) {
+    (void)state;
+    made m = {0};
+    double a, b;
+    make_rows("nasbench201", 400, 4, &m);
+    lode_predictor *linear = fit_made(&m, "linear", 0), *gcn = fit_longer(&m, "gcn", 0, 3);
+    a = lode_predictor_get_info(linear).held_out.rmse;
+    b = lode_predictor_get_info(gcn).held_out.rmse;
+    if (!(b < 0.6 * a)) fail_msg("linear %g, gcn %g", a, b);
+    lode_predictor_destroy(linear);
+    lode_predictor_destroy(gcn);
+    free_rows(&m);
+    m = (made){0};
+    make_rows("darts", 60, 0, &m); /* two types of cells in one graph */
+    gcn = fit_made(&m, "gcn", 0);
+    assert_true(isfinite(lode_predictor_get_info(gcn).held_out.rmse));
+    lode_predictor_destroy(gcn);
+    free_rows(&m);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(encoding_of_an_architecture_is_that_of_its_one_hot_probabilities),
@@ -550,6 +579,7 @@ int main(void) {
         cmocka_unit_test(splits_keep_networks_together_and_grow),
         cmocka_unit_test(linear_finds_the_prices_of_a_sum),
         cmocka_unit_test(mlp_learns_what_no_sum_can),
+        cmocka_unit_test(gcn_learns_cells_and_darts),
         cmocka_unit_test(same_seed_same_bits_and_files_keep_them),
         cmocka_unit_test(wrong_requests_are_refused),
         cmocka_unit_test(damaged_files_say_what),
