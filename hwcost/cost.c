@@ -450,6 +450,9 @@ const char *lode_cost_no_gradient(const lode_cost *c) {
 }
 bool lode_cost_has_gradient(const lode_cost *c) { return lode_cost_no_gradient(c) == NULL; }
 int64_t lode_cost_batch(const lode_cost *c) { return c->batch; }
+const lode_table *lode_cost_table(const lode_cost *c) {
+    return c->model == &lode_cost_model_table ? c->self : NULL;
+}
 int64_t lode_cost_n_interpolated(const lode_cost *c) {
     return c->model == &lode_cost_model_table ? lode_table_n_interpolated(c->self) : 0;
 }

@@ -76,6 +76,8 @@ LODE_API void lode_cost_close(lode_cost *c);
 LODE_API const char *lode_cost_name(const lode_cost *c); /* "macs", "latency_ms" */
 LODE_API const char *lode_cost_unit(const lode_cost *c);
 LODE_API bool lode_cost_has_gradient(const lode_cost *c);
+/* The measured table it prices by (hwcost/table.h), borrowed; NULL: it prices by something else. */
+LODE_API const struct lode_table *lode_cost_table(const lode_cost *c);
 /* Of a measured table opened with ":interpolate" after its file: distinct calls of the space that
    are priced between measured ones (hwcost/interpolate.h). */
 LODE_API int64_t lode_cost_n_interpolated(const lode_cost *c);

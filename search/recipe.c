@@ -32,12 +32,13 @@ static const lode_option_table output_table = {"output", output_rows, 1};
 
 static const lode_option cost_rows[] = {
     {"table", LODE_OPT_STRING, offsetof(lode_cost_options, table), NULL, 0, 0, NULL,
-     "file of a measured table (lode cost build); without it this machine is measured first"},
+     "what prices latency_ms: file of a measured table (lode cost build), a device (lode cost "
+     "devices), a published table; without it this machine is measured first"},
     {"in_loss", LODE_OPT_STRING_LIST, offsetof(lode_cost_options, in_loss), "[latency_ms]", 0, 0,
      NULL, "costs whose expectation enters the architecture loss"},
     {"models", LODE_OPT_STRING_LIST, offsetof(lode_cost_options, models), "[]", 0, 0, NULL,
      "further costs for in_loss and search.targets beside latency_ms, macs and params: NAME, or "
-     "NAME=FILE of a measured table"},
+     "NAME=FILE of a table, a device or a predictor (peak_memory_bytes=stm32f746-disco)"},
 };
 static const lode_option_table cost_table = {"cost", cost_rows,
                                              (int)(sizeof cost_rows / sizeof *cost_rows)};

@@ -39,12 +39,10 @@ static lode_status measure_open(const run *r, char *const *names, int64_t n, mea
 
 static lode_status measure_run(const run *r, measured_network *m, int64_t n, double *drift) {
     lode_status status = LODE_OK;
-    lode_table *table = NULL;
-    char *path = run_table_path(r);
+    const lode_cost *latency = r->cost[RUN_LATENCY];
     lode_supernet **net = LODE_NEW_ARRAY(lode_supernet *, n);
     lode_summary *time = LODE_NEW_ARRAY(lode_summary, n);
-    LODE_GOTO(path && net && time ? LODE_OK : LODE_ERR_NO_MEMORY);
-    LODE_GOTO(lode_table_read(path, &table));
+    LODE_GOTO(net && time ? LODE_OK : LODE_ERR_NO_MEMORY);
     for (int64_t i = 0; i < n; i++) {
         LODE_GOTO(lode_subnet_load(m[i].directory, &m[i].net));
         net[i] = m[i].net;
@@ -53,18 +51,16 @@ static lode_status measure_run(const run *r, measured_network *m, int64_t n, dou
                                    .n = n,
                                    .form = LODE_FORM_FOLDED,
                                    .dispatch = r->dispatch,
-                                   .batch = lode_table_get_info(table).batch,
+                                   .batch = lode_cost_batch(latency),
                                    .warmup = 5,
                                    .rounds = r->recipe->search.measure_rounds,
-                                   .table = table,
+                                   .table = lode_cost_table(latency),
                                    .progress = r->progress};
     LODE_GOTO(lode_profile_run_networks(&setup, time, drift));
     for (int64_t i = 0; i < n; i++) m[i].time = time[i];
 done:
-    lode_table_destroy(table);
     lode_free(time);
     lode_free(net);
-    lode_free(path);
     return status;
 }
 

@@ -29,6 +29,14 @@ done
 "$LODE" search -c small.yaml -o whole --progress none >/dev/null 2>err; [ $? -eq 3 ] && grep -q -- "--resume" err || fail "overwrites a run"
 "$LODE" search -c small.yaml -o whole --resume --progress none >/dev/null 2>err || { cat err; fail "resume of a finished run"; }
 
+# One device prices the latency, another the memory, which is a target without a gradient: nothing is measured before, the
+# networks are timed at the end all the same.
+"$LODE" search -c small.yaml --set cost.table=raspberry-pi-4 --set 'cost.models=["peak_memory_bytes=stm32f746-disco"]' \
+    --set 'search.targets=["peak_memory_bytes<=0.8*baseline"]' -o devices --progress none > /dev/null 2>err || { cat err; fail "devices"; }
+[ -e devices/latency_ms.json ] && fail "measures a table although a device is given"
+grep -q '"peak_memory_bytes"' devices/subnets/target1/result.json || fail "no peak memory in the result"
+grep -q '"measured"' devices/subnets/target1/result.json || fail "networks of a device's search are not timed"
+
 # A table measured once, so that nothing but the clock differs; then killed again and again.
 cp whole/latency_ms.json table.json
 kills=${LODE_KILLS:-4} hits=0
