@@ -70,12 +70,16 @@ static double cross_entropy_n(const cross_entropy_dims *d) {
     return n;
 }
 
+lode_status lode_cross_entropy_wrong_label(double label, int64_t row, int64_t K) {
+    return LODE_FAIL(LODE_ERR_DATA,
+                     "cross_entropy: label %.0f in row %lld, but there are %lld classes", label,
+                     (long long)row, (long long)K);
+}
+
 static lode_status cross_entropy_check_labels(const cross_entropy_dims *d) {
     for (int64_t row = 0; d->labels != NULL && row < d->R; row++)
         if (d->labels[row] >= (double)d->K)
-            return LODE_FAIL(LODE_ERR_DATA,
-                             "cross_entropy: label %.0f in row %lld, but there are %lld classes",
-                             d->labels[row], (long long)row, (long long)d->K);
+            return lode_cross_entropy_wrong_label(d->labels[row], row, d->K);
     return LODE_OK;
 }
 

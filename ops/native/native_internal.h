@@ -62,6 +62,13 @@ lode_status native_scale_rows_backward(const lode_op_call *c, const lode_tensor 
                                        lode_tensor *const *dx);
 size_t native_scale_rows_workspace(const lode_op_call *c, bool backward);
 
+/* native_cross_entropy.c */
+bool native_cross_entropy_supports(const lode_op_call *c);
+size_t native_cross_entropy_workspace(const lode_op_call *c, bool backward);
+lode_status native_cross_entropy_forward(const lode_op_call *c);
+lode_status native_cross_entropy_backward(const lode_op_call *c, const lode_tensor *dy,
+                                          lode_tensor *const *dx);
+
 /* native_reduce.c */
 bool native_reduce_supports(const lode_op_call *c);
 size_t native_reduce_workspace(const lode_op_call *c, bool backward);

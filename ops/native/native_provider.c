@@ -41,6 +41,7 @@ static const lode_kernel native_kernels[] = {
     KERNEL(reduce_sum,      native_reduce_supports,          reduce,          native_reduce_workspace),
     KERNEL(reduce_mean,     native_reduce_supports,          reduce,          native_reduce_workspace),
     KERNEL(global_avg_pool, native_reduce_supports,          reduce,          native_reduce_workspace),
+    KERNEL(cross_entropy,   native_cross_entropy_supports,   cross_entropy,   native_cross_entropy_workspace),
     KERNEL(weighted_sum,    native_mixture_supports,         mixture,         native_mixture_workspace),
     KERNEL(dropout,         lode_native_f32,                 dropout,         native_dropout_workspace),
     KERNEL(concat,          lode_native_f32,                 concat,          NULL),

@@ -183,6 +183,9 @@ typedef struct lode_simd {
     void (*dw_backward_weights)(const simd_dw *d, int64_t block, const float *x, const float *dy,
                                 float *partial, float *scratch);
 
+    /* p = softmax of k >= 1 values; the logarithm of the sum of their exponentials. */
+    double (*softmax)(int64_t k, const float *x, float *p);
+
     /* A run of `count` windows of n pixels each, c channels; every window is `pixels` pixels behind
        the one before. max (n >= 1): y and the index of the largest, the first of equals. sum: y =
        sum of scale[t] in[t]. */

@@ -45,6 +45,7 @@
 #define simd_run_gemm                LODE_ISA_NAME(simd_run_gemm)
 #define simd_run_shuffle             LODE_ISA_NAME(simd_run_shuffle)
 #define simd_run_conv                LODE_ISA_NAME(simd_run_conv)
+#define simd_run_softmax             LODE_ISA_NAME(simd_run_softmax)
 #define simd_run_pool_max            LODE_ISA_NAME(simd_run_pool_max)
 #define simd_run_pool_sum            LODE_ISA_NAME(simd_run_pool_sum)
 
@@ -85,6 +86,9 @@ void simd_run_shuffle(int64_t rows, int64_t c, int64_t groups, const float *x, f
 /* simd_conv.c */
 void simd_run_conv(const simd_conv *c, int64_t m, const float *const *x, int64_t first,
                    int64_t last, const float *r, float *y);
+
+/* simd_softmax.c */
+double simd_run_softmax(int64_t k, const float *x, float *p);
 
 /* simd_pool.c */
 void simd_run_pool_max(int64_t c, int n, const float *const *in, const int32_t *index,

@@ -26,6 +26,7 @@ const lode_simd LODE_ISA_NAME(lode_simd) = {
     .gemm = simd_run_gemm,
     .conv = simd_run_conv,
     .shuffle = simd_run_shuffle,
+    .softmax = simd_run_softmax,
     .pool_max = simd_run_pool_max,
     .pool_sum = simd_run_pool_sum,
     .norm_stats = simd_run_norm_stats,
