@@ -61,10 +61,11 @@ def main():
            f'edges, by epoch</text>']
     for i, (column, title) in enumerate(PANELS):
         out += panel(prefix + "-epochs.csv", column, title, LEFT + i * (WIDTH + GAP))
-    for i, m in enumerate(mean_curves(prefix + "-epochs.csv", "entropy")):
-        x = LEFT + i * 122
+    x = LEFT
+    for m in mean_curves(prefix + "-epochs.csv", "entropy"):
         out.append(f'<path d="M{x} {height - 14}h18" stroke="{COLORS[m]}" stroke-width="3"/>'
                    f'<text x="{x + 24}" y="{height - 10}">{m}</text>')
+        x += 44 + 8 * len(m)
     with open(prefix + ".svg", "w") as f:
         f.write("\n".join(out + ["</svg>"]) + "\n")
 
