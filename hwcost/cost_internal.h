@@ -1,4 +1,4 @@
-/* cost_internal.h: what cost.c and cost_expected.c share. */
+/* cost_internal.h: what the files of costs share. */
 #ifndef LODE_HWCOST_COST_INTERNAL_H
 #define LODE_HWCOST_COST_INTERNAL_H
 #include "hwcost/cost.h"
@@ -29,6 +29,9 @@ struct lode_cost {
     cost_term *term; /* [n_terms] */
 };
 
+/* Takes over `self` when owns_self, also when it fails. */
+lode_status cost_create(const lode_cost_model *model, void *self, bool owns_self, const char *name,
+                        lode_supernet *net, int64_t batch, lode_cost **out);
 /* Is it a sum of terms? (Else of a trace, or of a whole architecture.) */
 bool cost_is_sum(const lode_cost *c);
 /* The classes of combination `combo`, [n_reads]. */

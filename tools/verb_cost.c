@@ -3,8 +3,7 @@
 #include "core/parallel.h"
 #include "hwcost/foreign.h"
 #include "hwcost/hardware.h"
-#include "hwcost/profile.h"
-#include "tools/cli.h"
+#include "tools/profile_options.h"
 #include "tools/workspace.h"
 
 #include <stdio.h>
@@ -13,7 +12,7 @@
 #define COST_OPTION_MODEL                                                                          \
     { "model", 'm', "SUBNET", "a saved network (directory) instead of a space" }
 #define COST_OPTION_PROVIDERS                                                                      \
-    { "providers", 0, "LIST", "kernel providers allowed (native,onednn,reference)" }
+    { "providers", 0, "LIST", "kernel providers allowed (native,onednn,portable,reference)" }
 
 /* ---- build ---- */
 
@@ -23,25 +22,9 @@ static const cli_option build_options[] = {
     COST_OPTION_MODEL,
     COST_OPTION_PROVIDERS,
     {"output", 'o', "FILE", "where the table goes (needed)"},
-    {"batch", 0, "N", "images per forward pass (default 1)"},
-    {"warmup", 0, "N", "untimed passes of each architecture (default 3)"},
-    {"rounds", 0, "N", "timed passes of each architecture (default 40)"},
     {"networks", 0, "N", "random networks that fit the whole (default 16; 0: no fit)"},
-    {"budget", 0, "SECONDS", "stop measuring calls after this time"},
+    PROFILE_OPTIONS,
 };
-
-static lode_status build_read_options(cli *c, lode_profile_options *o) {
-    int64_t budget = 0;
-    LODE_TRY(lode_options_default(&lode_profile_option_table, o));
-    LODE_TRY(cli_get_int(c, "batch", o->batch, 1, 4096, &o->batch));
-    LODE_TRY(cli_get_int(c, "warmup", o->warmup, 0, 10000, &o->warmup));
-    LODE_TRY(cli_get_int(c, "rounds", o->rounds, 3, 100000, &o->rounds));
-    LODE_TRY(cli_get_int(c, "networks", o->networks, 0, 10000, &o->networks));
-    LODE_TRY(cli_get_int(c, "budget", 0, 0, 1000000, &budget));
-    o->budget_s = (double)budget;
-    o->seed = cli_seed(c, 1);
-    return LODE_OK;
-}
 
 static lode_status build_run(cli *c) {
     workspace w;
@@ -50,7 +33,7 @@ static lode_status build_run(cli *c) {
     const char *path = NULL;
     lode_status status = LODE_OK;
     LODE_TRY(cli_need(c, "output", &path));
-    LODE_TRY(build_read_options(c, &o));
+    LODE_TRY(profile_options_read(c, &o));
     LODE_TRY(workspace_open(c, true, &w));
     LODE_GOTO(lode_profile_space(w.net, w.dispatch, &o, cli_progress(c), &table));
     LODE_GOTO(lode_table_write(table, path));

@@ -2,7 +2,7 @@
    machine. */
 #include "core/memory.h"
 #include "hwcost/calibrate.h"
-#include "tools/cli.h"
+#include "tools/profile_options.h"
 #include "tools/workspace.h"
 
 #include <stdio.h>
@@ -59,23 +59,8 @@ static const cli_option calibrate_options[] = {
     {"name", 0, "NAME", "what the device is called (default: this-machine)"},
     {"space", 's', "SPACE", "fit to the calls of this space instead of Lode's own selection"},
     WORKSPACE_OPTION_SET,
-    {"batch", 0, "N", "images per forward pass (default 1)"},
-    {"warmup", 0, "N", "untimed passes of each architecture (default 3)"},
-    {"rounds", 0, "N", "timed passes of each architecture (default 40)"},
-    {"budget", 0, "SECONDS", "stop measuring calls after this time"},
+    PROFILE_OPTIONS,
 };
-
-static lode_status calibrate_read_options(cli *c, lode_profile_options *o) {
-    int64_t budget = 0;
-    LODE_TRY(lode_options_default(&lode_profile_option_table, o));
-    LODE_TRY(cli_get_int(c, "batch", o->batch, 1, 4096, &o->batch));
-    LODE_TRY(cli_get_int(c, "warmup", o->warmup, 0, 10000, &o->warmup));
-    LODE_TRY(cli_get_int(c, "rounds", o->rounds, 3, 100000, &o->rounds));
-    LODE_TRY(cli_get_int(c, "budget", 0, 0, 1000000, &budget));
-    o->budget_s = (double)budget;
-    o->seed = cli_seed(c, 1);
-    return LODE_OK;
-}
 
 static lode_status calibrate_write(const lode_calibration *k, const char *name, const char *path) {
     char *body = lode_roofline_text(&k->roofline);
@@ -115,7 +100,7 @@ static lode_status calibrate_run(cli *c) {
     const char *path = NULL, *name = cli_get(c, "name", "this-machine");
     lode_status status = LODE_OK;
     LODE_TRY(cli_need(c, "output", &path));
-    LODE_TRY(calibrate_read_options(c, &o));
+    LODE_TRY(profile_options_read(c, &o));
     LODE_TRY(calibrate_open(c, &w));
     LODE_GOTO(lode_calibrate(w.net, w.dispatch, &o, cli_progress(c), &k));
     LODE_GOTO(calibrate_write(&k, name, path));

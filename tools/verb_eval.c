@@ -13,7 +13,7 @@ static const cli_option eval_options[] = {
     {"split", 0, "NAME", "test (default), valid, train"},
     {"batch", 0, "N", "images per forward pass for latency (default 1)"},
     {"rounds", 0, "N", "timed passes (default 100)"},
-    {"providers", 0, "LIST", "kernel providers allowed (native,onednn,reference)"},
+    {"providers", 0, "LIST", "kernel providers allowed (native,onednn,portable,reference)"},
 };
 
 static lode_status eval_run(cli *c) {
