@@ -3,7 +3,7 @@
 
 #include <math.h>
 
-static double act_sigmoid(double u) { return 1 / (1 + exp(-u)); }
+double lode_sigmoid_value(double u) { return 1 / (1 + exp(-u)); } /* exp may be infinite */
 
 double lode_act_value(lode_act act, double u) {
     switch (act) {
@@ -16,13 +16,13 @@ double lode_act_value(lode_act act, double u) {
     case LODE_ACT_HSWISH:
         return u * fmin(fmax(u + 3, 0), 6) / 6;
     case LODE_ACT_SWISH:
-        return u * act_sigmoid(u);
+        return u * lode_sigmoid_value(u);
     }
     return u;
 }
 
 double lode_act_slope(lode_act act, double u) {
-    double s = act == LODE_ACT_SWISH ? act_sigmoid(u) : 0;
+    double s = act == LODE_ACT_SWISH ? lode_sigmoid_value(u) : 0;
     switch (act) {
     case LODE_ACT_NONE:
         break;

@@ -40,6 +40,7 @@ LODE_API lode_status lode_ref_end(lode_ref *r);
 
 /* ---- activations within operators (act.c): value, slope, how far u is from the nearest place
    where the slope jumps, word ---- */
+LODE_API double lode_sigmoid_value(double u);
 LODE_API double lode_act_value(lode_act act, double u);
 LODE_API double lode_act_slope(lode_act act, double u);
 LODE_API double lode_act_kink_distance(lode_act act, double u);

@@ -113,6 +113,30 @@ typedef struct lode_mbconv_inputs {
 } lode_mbconv_inputs;
 LODE_API lode_var *lode_mbconv(lode_tape *t, const lode_mbconv_inputs *in, lode_mbconv_params p);
 
+/* ---- recurrent layers; PyTorch's weights, order of gates and equations ---- */
+/* An LSTM's step behind its products: zx = W_ih x + b_ih and zh = W_hh h + b_hh, [N,4H], gates in
+   the order i, f, g, o; c [N,H] the cell. y [N,2H]: h' in the first H columns, c' in the others. i,
+   f, o = sigmoid(zx + zh)   g = tanh(zx + zh)   c' = f c + i g   h' = o tanh(c') Floats of one
+   dtype; all three inputs get gradients. Hochreiter & Schmidhuber 1997. */
+LODE_API lode_var *lode_lstm_gates(lode_tape *t, lode_var *zx, lode_var *zh, lode_var *c);
+/* The same for a GRU: zx, zh [N,3H], gates in the order r, u (PyTorch's z), n; h, y [N,H].
+       r, u = sigmoid(zx + zh)   n = tanh(zx_n + r zh_n)   y = (1 - u) n + u h
+   Cho et al. 2014, reset after the product. */
+LODE_API lode_var *lode_gru_gates(lode_tape *t, lode_var *zx, lode_var *zh, lode_var *h);
+/* w_ih [4H,D] (GRU: [3H,D]), w_hh [4H,H], biases [4H] optional. */
+typedef struct lode_recurrent {
+    lode_var *w_ih, *w_hh, *b_ih, *b_hh;
+} lode_recurrent;
+/* One layer over n >= 1 steps x[i] [N,D]. state: before the first step, [N,2H] as lstm_gates has
+   it, NULL: zeros. Returns the state after the last; h (may be NULL) gets h' [N,H] of every step.
+   NULL after a failure. Made of `linear` and lstm_gates calls, so any length and several layers are
+   a loop (docs/fusion.md). */
+LODE_API lode_var *lode_lstm(lode_tape *t, lode_var *const *x, int n, lode_var *state,
+                             const lode_recurrent *w, lode_var **h);
+/* The same; the state is h [N,H]. */
+LODE_API lode_var *lode_gru(lode_tape *t, lode_var *const *x, int n, lode_var *state,
+                            const lode_recurrent *w, lode_var **h);
+
 /* ---- arithmetic; NumPy broadcasting ---- */
 LODE_API lode_var *lode_add(lode_tape *t, lode_var *a, lode_var *b);
 LODE_API lode_var *lode_sub(lode_tape *t, lode_var *a, lode_var *b);

@@ -122,6 +122,13 @@ static void cases_record_norms(lode_tape *t) {
                     1e-5);
 }
 
+static void cases_record_gates(lode_tape *t) {
+    lode_lstm_gates(t, cases_matrix(t, 256, 4 * 256), cases_matrix(t, 256, 4 * 256),
+                    cases_matrix(t, 256, 256));
+    lode_gru_gates(t, cases_matrix(t, 256, 3 * 256), cases_matrix(t, 256, 3 * 256),
+                   cases_matrix(t, 256, 256));
+}
+
 static void cases_record_activations(lode_tape *t) {
     lode_var *(*const act[])(lode_tape *, lode_var *) = {
         lode_relu,    lode_relu6, lode_hsigmoid, lode_hswish,   lode_swish,
@@ -213,6 +220,7 @@ lode_status bench_record_operators(lode_tape *t) {
     cases_record_conv_acts(t);
     cases_record_mbconvs(t);
     cases_record_norms(t);
+    cases_record_gates(t);
     cases_record_activations(t);
     cases_record_arithmetic(t);
     cases_record_windows(t);

@@ -30,6 +30,21 @@ lode_status native_batch_norm_backward(const lode_op_call *c, const lode_tensor 
                                        lode_tensor *const *dx);
 size_t native_batch_norm_workspace(const lode_op_call *c, bool backward);
 
+/* native_layer_norm.c */
+lode_status native_layer_norm_forward(const lode_op_call *c);
+lode_status native_layer_norm_backward(const lode_op_call *c, const lode_tensor *dy,
+                                       lode_tensor *const *dx);
+size_t native_layer_norm_workspace(const lode_op_call *c, bool backward);
+
+/* native_recurrent.c */
+lode_status native_lstm_gates_forward(const lode_op_call *c);
+lode_status native_lstm_gates_backward(const lode_op_call *c, const lode_tensor *dy,
+                                       lode_tensor *const *dx);
+lode_status native_gru_gates_forward(const lode_op_call *c);
+lode_status native_gru_gates_backward(const lode_op_call *c, const lode_tensor *dy,
+                                      lode_tensor *const *dx);
+size_t native_recurrent_workspace(const lode_op_call *c, bool backward);
+
 /* native_pool.c */
 bool native_pool_supports(const lode_op_call *c);
 size_t native_pool_workspace(const lode_op_call *c, bool backward);

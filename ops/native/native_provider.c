@@ -1,4 +1,5 @@
 /* The native provider: kernels of our own for what no library does well. */
+#include "ops/native/conv_shape.h"
 #include "ops/native/native_internal.h"
 #include "ops/native/simd.h"
 #include "ops/native/walk.h"
@@ -19,6 +20,9 @@ static const lode_kernel native_kernels[] = {
     {&lode_op_conv_act, native_conv_act_supports, native_conv_act_forward, NULL,
      native_conv_act_workspace, native_conv_act_prepare, native_conv_act_release, false},
     KERNEL(batch_norm,      native_batch_norm_supports,      batch_norm,      native_batch_norm_workspace),
+    KERNEL(layer_norm,      call_is_f32,                     layer_norm,      native_layer_norm_workspace),
+    KERNEL(lstm_gates,      call_is_f32,                     lstm_gates,      native_recurrent_workspace),
+    KERNEL(gru_gates,       call_is_f32,                     gru_gates,       native_recurrent_workspace),
     KERNEL(mbconv,          native_mbconv_supports,          mbconv,          native_mbconv_workspace),
     KERNEL(max_pool,        native_pool_supports,            max_pool,        native_pool_workspace),
     KERNEL(avg_pool,        native_pool_supports,            avg_pool,        native_pool_workspace),

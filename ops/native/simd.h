@@ -229,6 +229,25 @@ typedef struct lode_simd {
     void (*norm_act_grad)(int64_t rows, int64_t c, const float *x, const float *g,
                           const simd_norm_act *n, const float *of_x, const float *rest, float *dx);
 
+    /* Rows of d floats: mean and 1/sqrt(variance + eps) of each, y = gamma xhat + beta. Gradient:
+       dx (may be NULL); dgamma, dbeta [d] (may be NULL) are added to. */
+    void (*row_norm)(int64_t rows, int64_t d, const float *x, const float *gamma, const float *beta,
+                     double eps, float *y, float *mean, float *rstd);
+    void (*row_norm_grad)(int64_t rows, int64_t d, const float *x, const float *g,
+                          const float *gamma, const float *mean, const float *rstd, float *dx,
+                          double *dgamma, double *dbeta);
+
+    /* Rows of lstm_gates and gru_gates (ops/lstm_gates.c, ops/gru_gates.c have the formulas); gates
+       may be NULL. Any gradient may be NULL; an LSTM's of zx and zh are the same, dz. */
+    void (*lstm_gates)(int64_t rows, int64_t h, const float *zx, const float *zh, const float *c,
+                       float *y, float *gates);
+    void (*lstm_gates_grad)(int64_t rows, int64_t h, const float *c, const float *y,
+                            const float *gates, const float *dy, float *dz, float *dc);
+    void (*gru_gates)(int64_t rows, int64_t h, const float *zx, const float *zh,
+                      const float *before, float *y, float *gates);
+    void (*gru_gates_grad)(int64_t rows, int64_t h, const float *zh, const float *before,
+                           const float *gates, const float *dy, float *dzx, float *dzh, float *dh);
+
     /* MBConv. Scratch: scratch_floats of the plan, zeroed by mb_begin once per call of the kind.
        moments: sum[c] and products[c][c] of columns += those of rows of x, products only from the
        diagonal on; work: 16 * (c + 16) doubles. quadratic: w^T cov w of n rows w of c floats. */

@@ -350,6 +350,26 @@ def sizes():
              {"height": H, "width": W})
 
 
+def recurrent():
+    """PyTorch's own cells: with W_ih = 1 and W_hh = 0 their products are what the operators take."""
+    def lstm(zx, zh, c):
+        n, four = zx.shape
+        h, after = torch.lstm_cell(zx + zh, (torch.zeros_like(c), c), torch.eye(four, dtype=zx.dtype),
+                                   torch.zeros(four, four // 4, dtype=zx.dtype))
+        return torch.cat([h, after], 1)
+
+    def gru(zx, zh, h):
+        n, three = zx.shape
+        rows = [torch.gru_cell(zx[i:i + 1], h[i:i + 1], torch.eye(three, dtype=zx.dtype),
+                               torch.zeros(three, three // 3, dtype=zx.dtype),
+                               torch.zeros(three, dtype=zx.dtype), zh[i]) for i in range(n)]
+        return torch.cat(rows)
+
+    for n, h in ((2, 3), (1, 17)):
+        case("lstm_gates", lstm, [rand(n, 4 * h), rand(n, 4 * h), rand(n, h)])
+        case("gru_gates", gru, [rand(n, 3 * h), rand(n, 3 * h), rand(n, h)])
+
+
 def save(path):
     entries, blob = {}, b""
     for name in sorted(tensors):
@@ -374,6 +394,6 @@ def save(path):
 if __name__ == "__main__":
     torch.manual_seed(0)
     for group in (activations, arithmetic, convolutions, norms, pools, shapes, losses, chance,
-                  blocks, inference, sizes):
+                  blocks, inference, sizes, recurrent):
         group()
     save(sys.argv[1])

@@ -25,6 +25,7 @@ typedef union params {
     lode_weighted_sum_params mixture;
     lode_pool_params pool;
     lode_batch_norm_params norm;
+    lode_layer_norm_params rows;
 } params;
 
 typedef struct large_case {
@@ -120,6 +121,10 @@ static const large_case cases[] = {
     POOL(7, 7, 1, 3, 0, 0),
     POOL(1, 4, 3, 0, 0, 0),
     POOL(8, 1, 1, 0, 0, 1),
+    {&lode_op_layer_norm, 3, {{3, {5, 201, 64}}, {1, {64}}, {1, {64}}}, false, {.rows = {1e-5}}},
+    {&lode_op_layer_norm, 1, {{2, {37, 1031}}}, false, {.rows = {1e-3}}},
+    {&lode_op_lstm_gates, 3, {{2, {301, 148}}, {2, {301, 148}}, {2, {301, 37}}}, false, {{0}}},
+    {&lode_op_gru_gates, 3, {{2, {301, 111}}, {2, {301, 111}}, {2, {301, 37}}}, false, {{0}}},
     NORM(LODE_ACT_NONE),
     NORM(LODE_ACT_RELU),
     NORM(LODE_ACT_RELU6),
@@ -156,7 +161,7 @@ static lode_tensor *gradient_of(const lode_tensor *y, bool gaps) {
 static void check_near(const lode_tensor *a, const lode_tensor *b, const char *op,
                        const char *what) {
     /* An affine norm's gradients are sums of thousands of values. */
-    const double limit = strcmp(op, "batch_norm") == 0 ? 5e-5 : 2e-6;
+    const double limit = strstr(op, "_norm") != NULL ? 5e-5 : 2e-6;
     for (int64_t i = 0; i < lode_tensor_count(a); i++) {
         const double v = lode_at(a, i), w = lode_at(b, i);
         if (!(fabs(v - w) <= limit * fmax(1, fmax(fabs(v), fabs(w)))))

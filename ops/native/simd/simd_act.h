@@ -75,6 +75,18 @@ LODE_INLINE lode_v act_sigmoid(lode_v u) {
     return lode_v_set(1.0f) / (lode_v_set(1.0f) + act_exp(-u));
 }
 
+/* As simd_tanh of simd_pointwise.c: the odd series near 0, where the other form would cancel. */
+LODE_INLINE lode_v act_tanh(lode_v x) {
+    const lode_v edge = lode_v_set(0.3f);
+    lode_v a = act_max(x, -x), s = x * x, far = 2.0f * act_sigmoid(2.0f * x) - 1.0f;
+    lode_v near = s * (-1382.0f / 155925) + 62.0f / 2835;
+    near = near * s - 17.0f / 315;
+    near = near * s + 2.0f / 15;
+    near = near * s - 1.0f / 3;
+    near = near * s + 1.0f;
+    return act_where(edge, a, x * near) + (far - act_where(edge, a, far));
+}
+
 /* act is a constant, hswish or swish; the others are clamps, see simd_mb. */
 LODE_INLINE lode_v act_smooth(int act, lode_v u) {
     if (act == LODE_ACT_SWISH) return u * act_sigmoid(u);

@@ -46,6 +46,12 @@
 #define simd_run_shuffle             LODE_ISA_NAME(simd_run_shuffle)
 #define simd_run_conv                LODE_ISA_NAME(simd_run_conv)
 #define simd_run_softmax             LODE_ISA_NAME(simd_run_softmax)
+#define simd_run_row_norm            LODE_ISA_NAME(simd_run_row_norm)
+#define simd_run_row_norm_grad       LODE_ISA_NAME(simd_run_row_norm_grad)
+#define simd_run_lstm_gates          LODE_ISA_NAME(simd_run_lstm_gates)
+#define simd_run_lstm_gates_grad     LODE_ISA_NAME(simd_run_lstm_gates_grad)
+#define simd_run_gru_gates           LODE_ISA_NAME(simd_run_gru_gates)
+#define simd_run_gru_gates_grad      LODE_ISA_NAME(simd_run_gru_gates_grad)
 #define simd_run_pool_max            LODE_ISA_NAME(simd_run_pool_max)
 #define simd_run_pool_sum            LODE_ISA_NAME(simd_run_pool_sum)
 
@@ -114,6 +120,24 @@ void simd_run_norm_act_grad_sums(int64_t rows, int64_t c, const float *x, const 
 void simd_run_norm_act_grad(int64_t rows, int64_t c, const float *x, const float *g,
                             const simd_norm_act *n, const float *of_x, const float *rest,
                             float *dx);
+
+/* simd_row_norm.c */
+void simd_run_row_norm(int64_t rows, int64_t d, const float *x, const float *gamma,
+                       const float *beta, double eps, float *y, float *mean, float *rstd);
+void simd_run_row_norm_grad(int64_t rows, int64_t d, const float *x, const float *g,
+                            const float *gamma, const float *mean, const float *rstd, float *dx,
+                            double *dgamma, double *dbeta);
+
+/* simd_recurrent.c */
+void simd_run_lstm_gates(int64_t rows, int64_t h, const float *zx, const float *zh, const float *c,
+                         float *y, float *gates);
+void simd_run_lstm_gates_grad(int64_t rows, int64_t h, const float *c, const float *y,
+                              const float *gates, const float *dy, float *dz, float *dc);
+void simd_run_gru_gates(int64_t rows, int64_t h, const float *zx, const float *zh,
+                        const float *before, float *y, float *gates);
+void simd_run_gru_gates_grad(int64_t rows, int64_t h, const float *zh, const float *before,
+                             const float *gates, const float *dy, float *dzx, float *dzh,
+                             float *dh);
 
 /* simd_mbconv.c */
 void simd_run_mb_plan(simd_mb *m);
