@@ -111,16 +111,15 @@ bool lode_predictor_is_exact(const lode_predictor *p) {
     return p->plugin->linear && lode_encoding_is_linear(p->encoding);
 }
 
-lode_status lode_predictor_check_space(const lode_predictor *p, const lode_space *space) {
-    const lode_space *mine = lode_encoding_space(p->encoding);
-    int n = lode_space_n_decisions(mine);
-    if (lode_space_n_decisions(space) != n)
+lode_status predictor_check_same_space(const lode_space *fitted, const lode_space *other) {
+    int n = lode_space_n_decisions(fitted);
+    if (lode_space_n_decisions(other) != n)
         return LODE_FAIL(LODE_ERR_CONFIG,
                          "the predictor was fitted to space %s with %d decisions; space %s has %d",
-                         lode_space_name(mine), n, lode_space_name(space),
-                         lode_space_n_decisions(space));
+                         lode_space_name(fitted), n, lode_space_name(other),
+                         lode_space_n_decisions(other));
     for (int d = 0; d < n; d++) {
-        const lode_decision *a = lode_space_decision(mine, d), *b = lode_space_decision(space, d);
+        const lode_decision *a = lode_space_decision(fitted, d), *b = lode_space_decision(other, d);
         bool same = a->n_options == b->n_options && strcmp(a->name, b->name) == 0 &&
                     a->parent == b->parent && a->parent_option == b->parent_option;
         for (int k = 0; same && k < a->n_options; k++)
@@ -129,10 +128,14 @@ lode_status lode_predictor_check_space(const lode_predictor *p, const lode_space
             return LODE_FAIL(LODE_ERR_CONFIG,
                              "the predictor was fitted to space %s, whose decision %d (%s, %d "
                              "options) differs from that of space %s (%s, %d options)",
-                             lode_space_name(mine), d, a->name, a->n_options,
-                             lode_space_name(space), b->name, b->n_options);
+                             lode_space_name(fitted), d, a->name, a->n_options,
+                             lode_space_name(other), b->name, b->n_options);
     }
     return LODE_OK;
+}
+
+lode_status lode_predictor_check_space(const lode_predictor *p, const lode_space *space) {
+    return predictor_check_same_space(lode_encoding_space(p->encoding), space);
 }
 
 /* ---- fitting ---- */
@@ -183,8 +186,8 @@ static void fit_standardize(lode_predictor *p, fit_data *d) {
     for (int64_t i = 0; i < n; i++) d->y[i] = (d->y[i] - p->mean) / p->scale;
 }
 
-static lode_status fit_judge(lode_predictor *p, const lode_predictor_rows *rows,
-                             const lode_predictor_part *part) {
+lode_status predictor_judge(lode_predictor *p, const lode_predictor_rows *rows,
+                            const lode_predictor_part *part) {
     lode_status status = LODE_OK;
     int64_t n = 0;
     lode_arch *arch = LODE_NEW_ARRAY(lode_arch, p->info.test + 1);
@@ -229,11 +232,12 @@ lode_status lode_predictor_fit(const char *kind, const lode_predictor_rows *rows
                          .train = {d.n_train, d.x, d.y},
                          .valid = {d.n_valid, d.x + d.n_train * d.f, d.y + d.n_train},
                          .options = &p->options,
+                         .outputs = 1,
                          .seed = info->seed,
                          .progress = progress};
     LODE_GOTO(plugin->fit(&job, &p->self));
     p->info.epochs = job.epochs;
-    LODE_GOTO(fit_judge(p, rows, part));
+    LODE_GOTO(predictor_judge(p, rows, part));
     *out = p;
     p = NULL;
 done:
@@ -246,8 +250,7 @@ done:
 /* ---- answers ---- */
 
 /* Are its options there? Constraints of the space (kept edges) are not asked. */
-static lode_status predictor_check_arch(const lode_predictor *p, const lode_arch *arch) {
-    const lode_space *space = lode_encoding_space(p->encoding);
+static lode_status predictor_check_arch(const lode_space *space, const lode_arch *arch) {
     int n = lode_space_n_decisions(space);
     if (arch->n != n)
         return LODE_FAIL(LODE_ERR_INVALID, "predictor: architecture has %d decisions, space %s %d",
@@ -260,15 +263,19 @@ static lode_status predictor_check_arch(const lode_predictor *p, const lode_arch
     return LODE_OK;
 }
 
+lode_status predictor_encode(const lode_encoding *e, const lode_arch *arch, int64_t n, double *x) {
+    for (int64_t i = 0; i < n; i++) {
+        LODE_TRY(predictor_check_arch(lode_encoding_space(e), &arch[i]));
+        lode_encode_arch(e, &arch[i], x + i * lode_encoding_n(e));
+    }
+    return LODE_OK;
+}
+
 lode_status lode_predictor_predict(lode_predictor *p, const lode_arch *arch, int64_t n,
                                    double *out) {
     int64_t f = lode_encoding_n(p->encoding);
     double *x = lode_alloc((size_t)(n * f), sizeof *x);
-    lode_status status = x ? LODE_OK : LODE_ERR_NO_MEMORY;
-    for (int64_t i = 0; i < n && status == LODE_OK; i++) {
-        status = predictor_check_arch(p, &arch[i]);
-        if (status == LODE_OK) lode_encode_arch(p->encoding, &arch[i], x + i * f);
-    }
+    lode_status status = x ? predictor_encode(p->encoding, arch, n, x) : LODE_ERR_NO_MEMORY;
     if (status == LODE_OK) status = p->plugin->predict(p->self, x, n, out, NULL);
     for (int64_t i = 0; i < n && status == LODE_OK; i++) out[i] = p->mean + p->scale * out[i];
     lode_free(x);

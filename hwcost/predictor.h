@@ -85,6 +85,7 @@ typedef struct lode_predictor_info {
     char device[128];
     char table[256], column[64]; /* the file's name and the column it was fitted to */
     char created[32];
+    char adapted_from[256]; /* the file of several devices it was made from (transfer.h), or "" */
     uint64_t seed;
     int64_t train, valid, test; /* rows */
     int64_t epochs;             /* after which a network was best; trees; 0: linear */

@@ -14,7 +14,7 @@
 
 /* ---- writing ---- */
 
-static json_t *file_errors(const lode_agreement *a) {
+json_t *predictor_file_errors(const lode_agreement *a) {
     json_t *j = json_object();
     json_object_set_new(j, "rmse", lode_json_number(a->rmse));
     json_object_set_new(j, "mape", lode_json_number(a->mape));
@@ -24,7 +24,7 @@ static json_t *file_errors(const lode_agreement *a) {
     return j;
 }
 
-static json_t *file_space_options(const lode_space *space) {
+json_t *predictor_file_space_options(const lode_space *space) {
     const lode_space_options r = lode_space_resolved(space);
     return json_pack("{s:I, s:I, s:I, s:f, s:I, s:I}", "classes", (json_int_t)r.classes, "channels",
                      (json_int_t)r.channels, "size", (json_int_t)r.size, "width", r.width,
@@ -46,13 +46,15 @@ static char *file_info(const lode_predictor *p) {
                   "layers", (json_int_t)p->options.layers);
     char *line = NULL;
     if (j && numbers && json_object_update(j, numbers) == 0 &&
+        (!*i->adapted_from ||
+         json_object_set_new(j, "adapted_from", json_string(i->adapted_from)) == 0) &&
         json_object_set_new(j, "paths", json_boolean(p->options.paths)) == 0 &&
         json_object_set_new(j, "mean", lode_json_number(p->mean)) == 0 &&
         json_object_set_new(j, "scale", lode_json_number(p->scale)) == 0 &&
         json_object_set_new(j, "smallest", lode_json_number(i->smallest)) == 0 &&
         json_object_set_new(j, "largest", lode_json_number(i->largest)) == 0 &&
-        json_object_set_new(j, "held_out", file_errors(&i->held_out)) == 0 &&
-        json_object_set_new(j, "space_options", file_space_options(space)) == 0)
+        json_object_set_new(j, "held_out", predictor_file_errors(&i->held_out)) == 0 &&
+        json_object_set_new(j, "space_options", predictor_file_space_options(space)) == 0)
         line = lode_json_line(j);
     json_decref(numbers);
     json_decref(j);
@@ -76,7 +78,7 @@ lode_status lode_predictor_write(const lode_predictor *p, const char *path) {
 
 /* ---- reading ---- */
 
-static lode_status file_text(const json_t *j, const char *key, char *out, size_t n) {
+lode_status predictor_file_text(const json_t *j, const char *key, char *out, size_t n) {
     const char *text;
     LODE_TRY(lode_json_get_string(j, key, "info", &text));
     if (strlen(text) >= n)
@@ -86,8 +88,8 @@ static lode_status file_text(const json_t *j, const char *key, char *out, size_t
     return LODE_OK;
 }
 
-static lode_status file_count(const json_t *j, const char *key, int64_t min, int64_t max,
-                              int64_t *out) {
+lode_status predictor_file_count(const json_t *j, const char *key, int64_t min, int64_t max,
+                                 int64_t *out) {
     LODE_TRY(lode_json_get_int(j, key, "info", out));
     if (*out < min || *out > max)
         return LODE_FAIL(LODE_ERR_DATA, "info: key `%s` is %lld, want %lld to %lld", key,
@@ -101,37 +103,49 @@ static double file_error(const json_t *j, const char *key) {
     return json_is_number(v) ? json_number_value(v) : INFINITY;
 }
 
+lode_agreement predictor_file_read_errors(const json_t *j) {
+    return (lode_agreement){.rmse = file_error(j, "rmse"),
+                            .mape = file_error(j, "mape"),
+                            .bias = file_error(j, "bias"),
+                            .pearson = file_error(j, "pearson"),
+                            .tau_b = file_error(j, "tau_b")};
+}
+
+lode_status predictor_file_read_options(const json_t *j, lode_predictor_options *o) {
+    LODE_TRY(lode_options_default(&lode_predictor_option_table, o));
+    LODE_TRY(predictor_file_count(j, "hidden", 1, 4096, &o->hidden));
+    LODE_TRY(predictor_file_count(j, "layers", 1, 16, &o->layers));
+    return lode_json_get_bool(j, "paths", "info", &o->paths);
+}
+
 static lode_status file_read_info(const json_t *j, lode_predictor *p) {
     lode_predictor_info *i = &p->info;
-    const json_t *errors = json_object_get(j, "held_out");
     int64_t seed;
-    LODE_TRY(file_text(j, "kind", i->kind, sizeof i->kind));
-    LODE_TRY(file_text(j, "quantity", i->quantity, sizeof i->quantity));
-    LODE_TRY(file_text(j, "unit", i->unit, sizeof i->unit));
-    LODE_TRY(file_text(j, "device", i->device, sizeof i->device));
-    LODE_TRY(file_text(j, "table", i->table, sizeof i->table));
-    LODE_TRY(file_text(j, "column", i->column, sizeof i->column));
-    LODE_TRY(file_text(j, "created", i->created, sizeof i->created));
+    LODE_TRY(predictor_file_text(j, "kind", i->kind, sizeof i->kind));
+    LODE_TRY(predictor_file_text(j, "quantity", i->quantity, sizeof i->quantity));
+    LODE_TRY(predictor_file_text(j, "unit", i->unit, sizeof i->unit));
+    LODE_TRY(predictor_file_text(j, "device", i->device, sizeof i->device));
+    LODE_TRY(predictor_file_text(j, "table", i->table, sizeof i->table));
+    LODE_TRY(predictor_file_text(j, "column", i->column, sizeof i->column));
+    LODE_TRY(predictor_file_text(j, "created", i->created, sizeof i->created));
+    if (json_object_get(j, "adapted_from"))
+        LODE_TRY(predictor_file_text(j, "adapted_from", i->adapted_from, sizeof i->adapted_from));
     LODE_TRY(lode_json_get_int(j, "seed", "info", &seed));
     i->seed = (uint64_t)seed;
-    LODE_TRY(file_count(j, "train", 0, INT64_MAX, &i->train));
-    LODE_TRY(file_count(j, "valid", 0, INT64_MAX, &i->valid));
-    LODE_TRY(file_count(j, "test", 0, INT64_MAX, &i->test));
-    LODE_TRY(file_count(j, "epochs", 0, INT64_MAX, &i->epochs));
+    LODE_TRY(predictor_file_count(j, "train", 0, INT64_MAX, &i->train));
+    LODE_TRY(predictor_file_count(j, "valid", 0, INT64_MAX, &i->valid));
+    LODE_TRY(predictor_file_count(j, "test", 0, INT64_MAX, &i->test));
+    LODE_TRY(predictor_file_count(j, "epochs", 0, INT64_MAX, &i->epochs));
     LODE_TRY(lode_json_get_f64(j, "mean", "info", &p->mean));
     LODE_TRY(lode_json_get_f64(j, "scale", "info", &p->scale));
     LODE_TRY(lode_json_get_f64(j, "smallest", "info", &i->smallest));
     LODE_TRY(lode_json_get_f64(j, "largest", "info", &i->largest));
-    i->held_out = (lode_agreement){.rmse = file_error(errors, "rmse"),
-                                   .mape = file_error(errors, "mape"),
-                                   .bias = file_error(errors, "bias"),
-                                   .pearson = file_error(errors, "pearson"),
-                                   .tau_b = file_error(errors, "tau_b")};
+    i->held_out = predictor_file_read_errors(json_object_get(j, "held_out"));
     return LODE_OK;
 }
 
-static lode_status file_read_space(const json_t *j, const char *text, const char *path,
-                                   lode_space **out) {
+lode_status predictor_file_read_space(const json_t *j, const char *text, const char *path,
+                                      lode_space **out) {
     const json_t *options = json_object_get(j, "space_options");
     const char *what = "space_options";
     lode_space_options o = {0};
@@ -163,14 +177,18 @@ static lode_status file_read(lode_tensor_file *f, const char *path, lode_predict
     LODE_GOTO(lode_json_parse(line, "info", &j));
     LODE_GOTO(lode_json_get_string(j, "kind", "info", &kind));
     LODE_GOTO(predictor_find(kind, &plugin));
-    LODE_GOTO(lode_options_default(&lode_predictor_option_table, &options));
-    LODE_GOTO(file_count(j, "hidden", 1, 4096, &options.hidden));
-    LODE_GOTO(file_count(j, "layers", 1, 16, &options.layers));
-    LODE_GOTO(lode_json_get_bool(j, "paths", "info", &options.paths));
-    LODE_GOTO(file_read_space(j, lode_tensors_metadata(f, "space_text"), path, &space));
+    LODE_GOTO(predictor_file_read_options(j, &options));
+    LODE_GOTO(predictor_file_read_space(j, lode_tensors_metadata(f, "space_text"), path, &space));
     LODE_GOTO(predictor_create(plugin, space, &options, &p));
     LODE_GOTO(file_read_info(j, p));
     LODE_GOTO(plugin->load(p->encoding, &p->options, f, &p->self));
+    if (plugin->outputs && plugin->outputs(p->self) != 1) {
+        status = LODE_FAIL(LODE_ERR_DATA,
+                           "a predictor answers one number, its tensors are made for "
+                           "%d",
+                           plugin->outputs(p->self));
+        goto done;
+    }
     *out = p;
     p = NULL;
 done:
@@ -189,11 +207,14 @@ lode_status lode_predictor_read(const char *path, lode_predictor **out) {
     return status == LODE_OK ? LODE_OK : lode_error_context("%s", path);
 }
 
-bool lode_predictor_is_file(const char *path) {
+bool lode_predictor_is_file(const char *path) { return predictor_file_is(path, FILE_FORMAT); }
+
+bool predictor_file_is(const char *path, const char *format) {
     /* eight bytes of length, then the header, of which the metadata is the first entry */
-    static const char *const want = "\"" FILE_FORMAT "\"";
+    char want[64];
     lode_mapping m;
     bool found = false;
+    snprintf(want, sizeof want, "\"%s\"", format);
     if (lode_map_file(path, &m) != LODE_OK) {
         lode_error_clear();
         return false;

@@ -1,7 +1,9 @@
 /* predictor_file_internal.h: a predictor from within: predictor.c, predictor_file.c. */
 #ifndef LODE_HWCOST_PREDICTOR_FILE_INTERNAL_H
 #define LODE_HWCOST_PREDICTOR_FILE_INTERNAL_H
+#include "core/json.h"
 #include "hwcost/predictor_internal.h"
+#include "hwcost/transfer.h"
 
 struct lode_predictor {
     const lode_predictor_plugin *plugin;
@@ -13,9 +15,42 @@ struct lode_predictor {
     double *x;          /* [2, features] one row and its gradient */
 };
 
+/* transfer.h from within. */
+struct lode_transfer {
+    const lode_predictor_plugin *plugin;
+    void *self;
+    lode_encoding *encoding;
+    lode_predictor_options options;
+    lode_transfer_info info;
+    lode_transfer_device device[PREDICTOR_MAX_OUTPUTS];
+    double spread; /* mean squared distance of a row's features from their mean */
+};
+
 /* LODE_ERR_CONFIG names the nearest kind, LODE_ERR_UNSUPPORTED says what this build lacks. */
 lode_status predictor_find(const char *kind, const lode_predictor_plugin **out);
 /* Without `self`. */
 lode_status predictor_create(const lode_predictor_plugin *plugin, lode_space *space,
                              const lode_predictor_options *options, lode_predictor **out);
+/* Fills info.held_out from the rows whose part is TEST. */
+lode_status predictor_judge(lode_predictor *p, const lode_predictor_rows *rows,
+                            const lode_predictor_part *part);
+/* LODE_ERR_CONFIG: `other` has other decisions than `fitted`, the space it was fitted to. */
+lode_status predictor_check_same_space(const lode_space *fitted, const lode_space *other);
+/* Encodes n architectures: x [n, features]. LODE_ERR_INVALID: one is none of the space. */
+lode_status predictor_encode(const lode_encoding *e, const lode_arch *arch, int64_t n, double *x);
+
+/* ---- predictor_file.c: what files of predictors and of transfers share ---- */
+json_t *predictor_file_errors(const lode_agreement *a);
+lode_agreement predictor_file_read_errors(const json_t *j);
+json_t *predictor_file_space_options(const lode_space *space);
+lode_status predictor_file_read_space(const json_t *j, const char *text, const char *path,
+                                      lode_space **out);
+lode_status predictor_file_text(const json_t *j, const char *key, char *out, size_t n);
+/* A count from `min` to `max`. */
+lode_status predictor_file_count(const json_t *j, const char *key, int64_t min, int64_t max,
+                                 int64_t *out);
+/* kind, seed, rows, epochs, and hidden, layers, paths of the options. */
+lode_status predictor_file_read_options(const json_t *j, lode_predictor_options *o);
+/* Does the file begin like one with this format in its metadata? */
+bool predictor_file_is(const char *path, const char *format);
 #endif

@@ -131,7 +131,7 @@ static lode_status gcn_build(predictor_net *net) {
             predictor_net_add_linear(net, "graph", i, in, gcn_width(net), sqrt(2 / (double)in)));
         in = gcn_width(net);
     }
-    return predictor_net_add_linear(net, "out", 0, in, 1, 0);
+    return predictor_net_add_linear(net, "out", 0, in, net->outputs, 0);
 }
 
 static lode_var *gcn_forward(const predictor_net *net, lode_tape *t, lode_var *const *w,
@@ -186,4 +186,6 @@ const lode_predictor_plugin lode_predictor_gcn = {
     .tensors = predictor_net_tensors,
     .destroy = predictor_net_destroy,
     .predict = predictor_net_predict,
+    .outputs = predictor_net_outputs,
+    .combine = predictor_net_combine,
 };

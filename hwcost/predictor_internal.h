@@ -9,7 +9,7 @@
 #include "supernet/parameter.h"
 #include "tensor/tensor_io.h"
 
-/* n rows: x [n, features] row by row, y [n]. */
+/* n rows: x [n, features] row by row, y [n], or [n, outputs] where a job has several. */
 typedef struct predictor_samples {
     int64_t n;
     const double *x, *y;
@@ -19,12 +19,13 @@ typedef struct predictor_job {
     const lode_encoding *encoding;
     predictor_samples train, valid; /* valid follows train in memory; may have no rows */
     const lode_predictor_options *options;
+    int outputs; /* numbers that are learned of a row: 1, or devices (transfer.h) */
     uint64_t seed;
     const lode_progress *progress;
     int64_t epochs; /* out: the best epoch */
 } predictor_job;
 
-enum { PREDICTOR_MAX_TENSORS = 48 };
+enum { PREDICTOR_MAX_TENSORS = 48, PREDICTOR_MAX_OUTPUTS = 256 };
 
 struct lode_predictor_plugin {
     const char *name;
@@ -41,18 +42,30 @@ struct lode_predictor_plugin {
     /* What `load` needs; names and tensors stay the predictor's. */
     int64_t (*tensors)(const void *self, lode_named_tensor items[PREDICTOR_MAX_TENSORS]);
     void (*destroy)(void *self);
-    /* y [n] of x [n, features]; dx [n, features] is dy/dx, NULL: not wanted. */
+    /* y [n, outputs] of x [n, features]; dx [n, features] is dy/dx, NULL: not wanted. With several
+       outputs dx is NULL. */
     lode_status (*predict)(void *self, const double *x, int64_t n, double *y, double *dx);
+    /* For kinds that learn several numbers at once; both NULL: one number only. */
+    int (*outputs)(const void *self);
+    /* A fresh one with one output, y'(x) = b + sum a[i] y_i(x) + sum r[k] x[k], over outputs and
+       features. It keeps `encoding`, which has the same features. */
+    lode_status (*combine)(const void *self, const lode_encoding *encoding, const double *a,
+                           const double *r, double b, void **out);
 };
 
 /* ---- ridge.c ---- */
 /* min over w, b of sum (x w + b - y)^2 / n + lambda |w|^2, in closed form; w [features], b =
    w[features]. */
 lode_status predictor_ridge(const predictor_samples *s, int n_features, double lambda, double *w);
-/* The lambda of a fixed list that fits `valid` best; then fitted to both, or to `train` alone. */
+/* The lambda of a fixed list that fits `valid` best; then fitted to both, or to `train` alone. For
+   each output by itself: w [outputs, features + 1]. */
 lode_status predictor_ridge_best(const predictor_job *job, bool both, double *w);
 /* x w + b */
 double predictor_ridge_at(const double *w, const double *x, int n_features);
+/* a [n,n], lower half, becomes its Cholesky factor. False: a is not positive. */
+bool predictor_factor(double *a, int n);
+/* b becomes the solution of a b' = b, a factored. */
+void predictor_substitute(const double *a, double *b, int n);
 
 /* ---- predictor_net.c: networks on a tape ----
 
@@ -61,10 +74,11 @@ double predictor_ridge_at(const double *w, const double *x, int n_features);
    does not depend on the machine and its gradient can be checked by finite differences. */
 typedef struct predictor_net predictor_net;
 typedef struct predictor_net_kind {
-    /* Adds parameters in a fixed order (predictor_net_add). LODE_ERR_UNSUPPORTED: no network of
-       this kind for such a space. */
+    /* Adds parameters in a fixed order (predictor_net_add). The last two are those of the linear
+       layer that makes the output: [net->outputs, in] and [net->outputs]. LODE_ERR_UNSUPPORTED: no
+       network of this kind for such a space. */
     lode_status (*build)(predictor_net *net);
-    /* f of x [n, features]: [n, 1]. w[i]: the i-th parameter of `build` on this tape. */
+    /* f of x [n, features]: [n, outputs]. w[i]: the i-th parameter of `build` on this tape. */
     lode_var *(*forward)(const predictor_net *net, lode_tape *t, lode_var *const *w, lode_var *x);
     double lr, decay; /* times the options fit.lr and fit.decay; 0: 1 */
 } predictor_net_kind;
@@ -74,7 +88,7 @@ struct predictor_net {
     const lode_encoding *encoding;
     lode_predictor_options options;
     uint64_t seed;
-    int n;
+    int outputs, n;
     lode_parameter *param[PREDICTOR_MAX_TENSORS]; /* f32; 0 and 1: of the ridge regression */
     bool saved[PREDICTOR_MAX_TENSORS];            /* false: `build` makes it again */
     lode_tensor *wide[PREDICTOR_MAX_TENSORS];     /* the same in f64 */
@@ -97,11 +111,14 @@ lode_status predictor_net_load(const predictor_net_kind *kind, const lode_encodi
 int64_t predictor_net_tensors(const void *self, lode_named_tensor items[PREDICTOR_MAX_TENSORS]);
 void predictor_net_destroy(void *self);
 lode_status predictor_net_predict(void *self, const double *x, int64_t n, double *y, double *dx);
+int predictor_net_outputs(const void *self);
+lode_status predictor_net_combine(const void *self, const lode_encoding *encoding, const double *a,
+                                  const double *r, double b, void **out);
 
 /* ---- predictor_train.c ---- */
 /* Trains net->param; *best_epoch counts from 1. */
 lode_status predictor_net_train(predictor_net *net, predictor_job *job);
-/* y [n, 1] of x [n, features] on a tape of either dtype; w: all parameters on it. */
+/* y [n, outputs] of x [n, features] on a tape of either dtype; w: all parameters on it. */
 lode_var *predictor_net_output(const predictor_net *net, lode_tape *t, lode_var *const *w,
                                lode_var *x);
 #endif

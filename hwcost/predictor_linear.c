@@ -10,8 +10,8 @@
 #include <string.h>
 
 typedef struct linear {
-    int n;          /* features */
-    lode_tensor *w; /* f64 [features + 1]: prices, then the offset */
+    int n, outputs; /* n: features */
+    lode_tensor *w; /* f64 [outputs (features + 1)]: of each output prices, then the offset */
 } linear;
 
 static void linear_destroy(void *self) {
@@ -21,12 +21,13 @@ static void linear_destroy(void *self) {
     lode_free(m);
 }
 
-static lode_status linear_create(int n, linear **out) {
+static lode_status linear_create(int n, int outputs, linear **out) {
     linear *m = *out = LODE_NEW(linear);
     if (!m) return LODE_ERR_NO_MEMORY;
     m->n = n;
-    lode_status status =
-        lode_tensor_zeros(NULL, LODE_F64, &LODE_SHAPE1(n + 1), LODE_CONTIGUOUS, &m->w);
+    m->outputs = outputs;
+    lode_status status = lode_tensor_zeros(NULL, LODE_F64, &LODE_SHAPE1((int64_t)outputs * (n + 1)),
+                                           LODE_CONTIGUOUS, &m->w);
     if (status != LODE_OK) linear_destroy(m);
     if (status != LODE_OK) *out = NULL;
     return status;
@@ -34,7 +35,7 @@ static lode_status linear_create(int n, linear **out) {
 
 static lode_status linear_fit(predictor_job *job, void **self) {
     linear *m = NULL;
-    LODE_TRY(linear_create(lode_encoding_n(job->encoding), &m));
+    LODE_TRY(linear_create(lode_encoding_n(job->encoding), job->outputs, &m));
     lode_status status = predictor_ridge_best(job, true, m->w->data);
     if (status != LODE_OK) linear_destroy(m);
     *self = status == LODE_OK ? m : NULL;
@@ -44,9 +45,15 @@ static lode_status linear_fit(predictor_job *job, void **self) {
 static lode_status linear_load(const lode_encoding *encoding, const lode_predictor_options *options,
                                lode_tensor_file *file, void **self) {
     linear *m = NULL;
+    lode_tensor *w = NULL;
+    int n = lode_encoding_n(encoding);
     (void)options;
-    LODE_TRY(linear_create(lode_encoding_n(encoding), &m));
-    lode_status status = lode_tensors_load_into(file, "linear", m->w);
+    LODE_TRY(lode_tensors_get(file, "linear", &w));
+    int64_t outputs = w->shape.n_dims == 1 ? w->shape.dim[0] / (n + 1) : 1;
+    lode_tensor_release(w);
+    if (outputs < 1 || outputs > PREDICTOR_MAX_OUTPUTS) outputs = 1;
+    LODE_TRY(linear_create(n, (int)outputs, &m));
+    lode_status status = lode_tensors_load_into(file, "linear", m->w); /* checks the shape */
     if (status != LODE_OK) linear_destroy(m);
     *self = status == LODE_OK ? m : NULL;
     return status;
@@ -61,9 +68,28 @@ static lode_status linear_predict(void *self, const double *x, int64_t n, double
     const linear *m = self;
     const double *w = m->w->data;
     for (int64_t r = 0; r < n; r++) {
-        y[r] = predictor_ridge_at(w, x + r * m->n, m->n);
+        for (int64_t o = 0; o < m->outputs; o++)
+            y[r * m->outputs + o] = predictor_ridge_at(w + o * (m->n + 1), x + r * m->n, m->n);
         if (dx) memcpy(dx + r * m->n, w, (size_t)m->n * sizeof *dx);
     }
+    return LODE_OK;
+}
+
+static int linear_outputs(const void *self) { return ((const linear *)self)->outputs; }
+
+static lode_status linear_combine(const void *self, const lode_encoding *encoding, const double *a,
+                                  const double *r, double b, void **out) {
+    const linear *m = self;
+    linear *one = NULL;
+    *out = NULL;
+    LODE_TRY(linear_create(lode_encoding_n(encoding), 1, &one));
+    const double *from = m->w->data;
+    double *to = one->w->data;
+    for (int k = 0; k <= m->n; k++) {
+        to[k] = k < m->n ? r[k] : b;
+        for (int64_t o = 0; o < m->outputs; o++) to[k] += a[o] * from[o * (m->n + 1) + k];
+    }
+    *out = one;
     return LODE_OK;
 }
 
@@ -77,4 +103,6 @@ const lode_predictor_plugin lode_predictor_linear = {
     .tensors = linear_tensors,
     .destroy = linear_destroy,
     .predict = linear_predict,
+    .outputs = linear_outputs,
+    .combine = linear_combine,
 };

@@ -17,7 +17,7 @@ static lode_status mlp_build(predictor_net *net) {
                                           sqrt(2 / (double)fan)));
         in = net->options.hidden;
     }
-    return predictor_net_add_linear(net, "layer", (int)net->options.layers, in, 1, 0);
+    return predictor_net_add_linear(net, "layer", (int)net->options.layers, in, net->outputs, 0);
 }
 
 static lode_var *mlp_forward(const predictor_net *net, lode_tape *t, lode_var *const *w,
@@ -46,4 +46,6 @@ const lode_predictor_plugin lode_predictor_mlp = {
     .tensors = predictor_net_tensors,
     .destroy = predictor_net_destroy,
     .predict = predictor_net_predict,
+    .outputs = predictor_net_outputs,
+    .combine = predictor_net_combine,
 };

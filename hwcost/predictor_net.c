@@ -64,7 +64,7 @@ void predictor_net_destroy(void *self) {
 }
 
 static lode_status net_create(const predictor_net_kind *kind, const lode_encoding *encoding,
-                              const lode_predictor_options *options, uint64_t seed,
+                              const lode_predictor_options *options, int outputs, uint64_t seed,
                               predictor_net **out) {
     lode_parameter *p = NULL;
     lode_status status = LODE_OK;
@@ -75,9 +75,10 @@ static lode_status net_create(const predictor_net_kind *kind, const lode_encodin
     net->encoding = encoding;
     net->options = *options;
     net->seed = seed;
+    net->outputs = outputs;
     LODE_GOTO(net_add(net, "ridge.weight", LODE_PARAM_RUNNING,
-                      &LODE_SHAPE2(1, lode_encoding_n(encoding)), true, &p));
-    LODE_GOTO(net_add(net, "ridge.bias", LODE_PARAM_RUNNING, &LODE_SHAPE1(1), true, &p));
+                      &LODE_SHAPE2(outputs, lode_encoding_n(encoding)), true, &p));
+    LODE_GOTO(net_add(net, "ridge.bias", LODE_PARAM_RUNNING, &LODE_SHAPE1(outputs), true, &p));
     LODE_GOTO(kind->build(net));
     LODE_GOTO(lode_tape_create(LODE_TRAIN, NULL, &net->tape));
     *out = net;
@@ -99,11 +100,14 @@ static lode_status net_widen(predictor_net *net) {
 
 static lode_status net_set_ridge(predictor_net *net, const predictor_job *job) {
     int f = lode_encoding_n(net->encoding);
-    double *w = LODE_NEW_ARRAY(double, f + 1);
+    double *w = LODE_NEW_ARRAY(double, (int64_t)job->outputs *(f + 1));
     if (!w) return LODE_ERR_NO_MEMORY;
     lode_status status = predictor_ridge_best(job, false, w); /* validation must stay unseen */
-    for (int i = 0; i < f && status == LODE_OK; i++) lode_put(net->param[0]->value, i, w[i]);
-    if (status == LODE_OK) lode_put(net->param[1]->value, 0, w[f]);
+    for (int64_t o = 0; o < job->outputs && status == LODE_OK; o++) {
+        const double *row = w + o * (f + 1);
+        for (int i = 0; i < f; i++) lode_put(net->param[0]->value, o * f + i, row[i]);
+        lode_put(net->param[1]->value, o, row[f]);
+    }
     lode_free(w);
     return status;
 }
@@ -112,7 +116,7 @@ lode_status predictor_net_fit(const predictor_net_kind *kind, predictor_job *job
     predictor_net *net = NULL;
     lode_status status = LODE_OK;
     *self = NULL;
-    LODE_TRY(net_create(kind, job->encoding, job->options, job->seed, &net));
+    LODE_TRY(net_create(kind, job->encoding, job->options, job->outputs, job->seed, &net));
     if (job->options->ridge) LODE_GOTO(net_set_ridge(net, job));
     LODE_GOTO(predictor_net_train(net, job));
     LODE_GOTO(net_widen(net));
@@ -123,13 +127,30 @@ done:
     return status;
 }
 
+/* As many as the regression below has. */
+static lode_status net_find_outputs(lode_tensor_file *file, int *out) {
+    lode_tensor *w = NULL;
+    LODE_TRY(lode_tensors_get(file, "ridge.weight", &w));
+    int64_t n = w->shape.n_dims == 2 ? w->shape.dim[0] : 0;
+    lode_tensor_release(w);
+    if (n < 1 || n > PREDICTOR_MAX_OUTPUTS)
+        return LODE_FAIL(LODE_ERR_DATA,
+                         "tensor ridge.weight: want [outputs, features], at most %d "
+                         "outputs",
+                         PREDICTOR_MAX_OUTPUTS);
+    *out = (int)n;
+    return LODE_OK;
+}
+
 lode_status predictor_net_load(const predictor_net_kind *kind, const lode_encoding *encoding,
                                const lode_predictor_options *options, lode_tensor_file *file,
                                void **self) {
     predictor_net *net = NULL;
+    int outputs = 1;
     lode_status status = LODE_OK;
     *self = NULL;
-    LODE_TRY(net_create(kind, encoding, options, 0, &net));
+    LODE_TRY(net_find_outputs(file, &outputs));
+    LODE_TRY(net_create(kind, encoding, options, outputs, 0, &net));
     for (int i = 0; i < net->n; i++)
         if (net->saved[i])
             LODE_GOTO(lode_tensors_load_into(file, net->param[i]->name, net->param[i]->value));
@@ -171,7 +192,7 @@ static lode_status net_predict_chunk(predictor_net *net, const double *x, int64_
     in = dx ? lode_tape_leaf(net->tape, rows, &grad) : lode_tape_constant(net->tape, rows);
     out = predictor_net_output(net, net->tape, w, in);
     LODE_GOTO(lode_tape_status(net->tape));
-    for (int64_t i = 0; i < n; i++) y[i] = lode_at(out->value, i);
+    for (int64_t i = 0; i < n * net->outputs; i++) y[i] = lode_at(out->value, i);
     if (!dx) goto done;
     /* rows do not meet, so the gradient of their sum is each one's own */
     LODE_GOTO(lode_tensor_like(out->value, &ones));
@@ -191,7 +212,47 @@ lode_status predictor_net_predict(void *self, const double *x, int64_t n, double
     int64_t f = lode_encoding_n(net->encoding);
     for (int64_t i = 0; i < n; i += NET_CHUNK) {
         int64_t m = n - i < NET_CHUNK ? n - i : NET_CHUNK;
-        LODE_TRY(net_predict_chunk(net, x + i * f, m, y + i, dx ? dx + i * f : NULL));
+        LODE_TRY(
+            net_predict_chunk(net, x + i * f, m, y + i * net->outputs, dx ? dx + i * f : NULL));
     }
     return LODE_OK;
+}
+
+int predictor_net_outputs(const void *self) { return ((const predictor_net *)self)->outputs; }
+
+/* ---- one output of several ---- */
+
+/* to [1, n] = sum a[o] from[o, n], + r [n] unless NULL. */
+static void net_mix(const predictor_net *net, const lode_tensor *from, const double *a,
+                    const double *r, lode_tensor *to) {
+    int64_t n = from->shape.dim[0] / net->outputs;
+    if (from->shape.n_dims == 2) n = from->shape.dim[1];
+    for (int64_t k = 0; k < n; k++) {
+        double sum = r ? r[k] : 0;
+        for (int o = 0; o < net->outputs; o++) sum += a[o] * lode_at(from, o * n + k);
+        lode_put(to, k, sum);
+    }
+}
+
+lode_status predictor_net_combine(const void *self, const lode_encoding *encoding, const double *a,
+                                  const double *r, double b, void **out) {
+    const predictor_net *net = self;
+    predictor_net *one = NULL;
+    lode_status status = LODE_OK;
+    *out = NULL;
+    LODE_TRY(net_create(net->kind, encoding, &net->options, 1, net->seed, &one));
+    net_mix(net, net->param[0]->value, a, r, one->param[0]->value);
+    net_mix(net, net->param[1]->value, a, &b, one->param[1]->value);
+    for (int i = PREDICTOR_NET_FIRST; i < net->n; i++) {
+        if (i >= net->n - 2)
+            net_mix(net, net->param[i]->value, a, NULL, one->param[i]->value);
+        else
+            LODE_GOTO(lode_tensor_copy(one->param[i]->value, net->param[i]->value));
+    }
+    LODE_GOTO(net_widen(one));
+    *out = one;
+    one = NULL;
+done:
+    predictor_net_destroy(one);
+    return status;
 }

@@ -19,7 +19,7 @@ typedef struct training {
     predictor_job *job;
     lode_dispatch *dispatch;
     lode_tape *tape;
-    int64_t f, steps;                              /* features; steps so far */
+    int64_t f, outputs, steps;                     /* features; steps so far */
     int64_t *order;                                /* [train.n] */
     lode_tensor *moment[PREDICTOR_MAX_TENSORS][2]; /* of Adam */
     lode_tensor *best[PREDICTOR_MAX_TENSORS];      /* weights of the best epoch */
@@ -45,6 +45,7 @@ static lode_status training_init(training *t) {
     LODE_TRY(lode_dispatch_create(&o, &t->dispatch));
     LODE_TRY(lode_tape_create(LODE_TRAIN, lode_dispatch_runner(t->dispatch), &t->tape));
     t->f = lode_encoding_n(t->net->encoding);
+    t->outputs = t->net->outputs;
     t->order = LODE_NEW_ARRAY(int64_t, t->job->train.n + 1);
     if (!t->order) return LODE_ERR_NO_MEMORY;
     for (int i = 0; i < t->net->n; i++) {
@@ -66,12 +67,13 @@ static lode_status training_loss(training *t, const predictor_samples *s, const 
     lode_status status = LODE_OK;
     lode_tape_reset(t->tape);
     LODE_GOTO(lode_tensor_create(NULL, LODE_F32, &LODE_SHAPE2(n, t->f), LODE_CONTIGUOUS, &x));
-    LODE_GOTO(lode_tensor_create(NULL, LODE_F32, &LODE_SHAPE2(n, 1), LODE_CONTIGUOUS, &y));
+    LODE_GOTO(lode_tensor_create(NULL, LODE_F32, &LODE_SHAPE2(n, t->outputs), LODE_CONTIGUOUS, &y));
     for (int64_t i = 0; i < n; i++) {
         int64_t from = row ? row[i] : i;
         for (int64_t k = 0; k < t->f; k++)
             ((float *)x->data)[i * t->f + k] = (float)s->x[from * t->f + k];
-        ((float *)y->data)[i] = (float)s->y[from];
+        for (int64_t k = 0; k < t->outputs; k++)
+            ((float *)y->data)[i * t->outputs + k] = (float)s->y[from * t->outputs + k];
     }
     for (int i = 0; i < t->net->n; i++)
         w[i] = trains ? lode_parameter_var(t->tape, t->net->param[i])

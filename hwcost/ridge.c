@@ -9,8 +9,7 @@
 #include <math.h>
 #include <string.h>
 
-/* a [n,n], lower half, becomes its Cholesky factor; b becomes the solution. False: not positive. */
-static bool ridge_solve(double *a, double *b, int n) {
+bool predictor_factor(double *a, int n) {
     for (int j = 0; j < n; j++) {
         double *row = a + (size_t)j * (size_t)n, diagonal = row[j];
         for (int k = 0; k < j; k++) diagonal -= row[k] * row[k];
@@ -22,6 +21,10 @@ static bool ridge_solve(double *a, double *b, int n) {
             below[j] = sum / row[j];
         }
     }
+    return true;
+}
+
+void predictor_substitute(const double *a, double *b, int n) {
     for (int i = 0; i < n; i++) {
         for (int k = 0; k < i; k++) b[i] -= a[(size_t)i * (size_t)n + (size_t)k] * b[k];
         b[i] /= a[(size_t)i * (size_t)n + (size_t)i];
@@ -30,7 +33,6 @@ static bool ridge_solve(double *a, double *b, int n) {
         for (int k = i + 1; k < n; k++) b[i] -= a[(size_t)k * (size_t)n + (size_t)i] * b[k];
         b[i] /= a[(size_t)i * (size_t)n + (size_t)i];
     }
-    return true;
 }
 
 static void ridge_gram(const predictor_samples *s, int f, const double *mean, double mean_y,
@@ -61,13 +63,14 @@ lode_status predictor_ridge(const predictor_samples *s, int n_features, double l
     memset(w, 0, (size_t)(f + 1) * sizeof *w);
     ridge_gram(s, f, mean, mean_y, a, w, row);
     for (int i = 0; i < f; i++) a[(size_t)i * (size_t)f + (size_t)i] += lambda;
-    if (!ridge_solve(a, w, f)) {
+    if (!predictor_factor(a, f)) {
         status = LODE_FAIL(LODE_ERR_NUMERIC,
                            "ridge regression of %d features on %lld rows: no "
                            "solution in double at lambda %g",
                            f, (long long)s->n, lambda);
         goto done;
     }
+    predictor_substitute(a, w, f);
     w[f] = mean_y;
     for (int i = 0; i < f; i++) w[f] -= mean[i] * w[i];
 done:
@@ -82,15 +85,16 @@ double predictor_ridge_at(const double *w, const double *x, int n_features) {
     return y;
 }
 
-lode_status predictor_ridge_best(const predictor_job *job, bool both, double *w) {
+/* One output: train and valid have it alone. */
+static lode_status ridge_best(const predictor_samples *train, const predictor_samples *valid,
+                              const predictor_samples *last, int f, double *w) {
     static const double list[] = {1e-9, 1e-7, 1e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 1};
-    int f = lode_encoding_n(job->encoding);
     double best = INFINITY, lambda = 1e-3;
-    for (size_t i = 0; job->valid.n > 0 && i < sizeof list / sizeof *list; i++) {
+    for (size_t i = 0; valid->n > 0 && i < sizeof list / sizeof *list; i++) {
         double error = 0;
-        LODE_TRY(predictor_ridge(&job->train, f, list[i], w));
-        for (int64_t r = 0; r < job->valid.n; r++) {
-            double e = predictor_ridge_at(w, job->valid.x + r * f, f) - job->valid.y[r];
+        LODE_TRY(predictor_ridge(train, f, list[i], w));
+        for (int64_t r = 0; r < valid->n; r++) {
+            double e = predictor_ridge_at(w, valid->x + r * f, f) - valid->y[r];
             error += e * e;
         }
         if (error < best) {
@@ -98,6 +102,21 @@ lode_status predictor_ridge_best(const predictor_job *job, bool both, double *w)
             lambda = list[i];
         }
     }
-    const predictor_samples all = {job->train.n + job->valid.n, job->train.x, job->train.y};
-    return predictor_ridge(both ? &all : &job->train, f, lambda, w);
+    return predictor_ridge(last, f, lambda, w);
+}
+
+lode_status predictor_ridge_best(const predictor_job *job, bool both, double *w) {
+    int f = lode_encoding_n(job->encoding);
+    int64_t n = job->train.n + job->valid.n; /* valid follows train in memory */
+    double *y = LODE_NEW_ARRAY(double, n);
+    lode_status status = y ? LODE_OK : LODE_ERR_NO_MEMORY;
+    for (int o = 0; o < job->outputs && status == LODE_OK; o++) {
+        for (int64_t i = 0; i < n; i++) y[i] = job->train.y[i * job->outputs + o];
+        const predictor_samples train = {job->train.n, job->train.x, y};
+        const predictor_samples valid = {job->valid.n, job->valid.x, y + job->train.n};
+        const predictor_samples all = {n, job->train.x, y};
+        status = ridge_best(&train, &valid, both ? &all : &train, f, w + (int64_t)o * (f + 1));
+    }
+    lode_free(y);
+    return status;
 }

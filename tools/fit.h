@@ -2,6 +2,7 @@
 #ifndef LODE_TOOLS_FIT_H
 #define LODE_TOOLS_FIT_H
 #include "hwcost/predictor.h"
+#include "hwcost/transfer.h"
 #include "tools/cli.h"
 #include "tools/measured.h"
 
@@ -27,4 +28,13 @@ lode_status fit_one(fit *f, const char *model, const lode_predictor_split *split
 /* fit_curve.c: --curve: all models at each number of rows, with several draws of them, as FILE.csv
    and FILE.svg when there is an output. */
 lode_status fit_curve(fit *f, const int64_t *size, int n_sizes, int n_draws, json_t *result);
+/* fit_devices.c: --columns: one model of all columns. */
+lode_status fit_devices(fit *f, lode_predictor_part *part, json_t *result);
+
+/* verb_cost_fit.c: --seed, --held-out, --train, --draw; quantity, unit and so on of a column. */
+lode_status fit_read_split(fit *f, double held_out);
+void fit_describe(fit *f, const char *table, const char *column);
+/* options,number,part, then a column of predictions per name. */
+lode_status fit_write_rows(const fit *f, const char *path, const lode_predictor_part *part,
+                           const char *const *name, double *const *predicted, int n);
 #endif

@@ -14,6 +14,7 @@ static const char *const measured_archs[] = {"arch", "ops", "architecture", NULL
 void measured_deinit(measured *m) {
     lode_free(m->arch);
     lode_free(m->value);
+    lode_free(m->column);
     *m = (measured){0};
 }
 
@@ -84,17 +85,90 @@ static lode_status measured_find(const measured_join *j, const csv *first, int64
     return LODE_OK;
 }
 
+/* ---- columns ---- */
+
+/* Is it `word` [n], in which one * stands for anything? */
+static bool measured_matches(const char *name, const char *word, size_t n) {
+    const char *star = memchr(word, '*', n);
+    size_t length = strlen(name);
+    if (!star) return length == n && memcmp(name, word, n) == 0;
+    size_t before = (size_t)(star - word), after = n - before - 1;
+    return length >= before + after && memcmp(name, word, before) == 0 &&
+           memcmp(name + length - after, star + 1, after) == 0;
+}
+
+/* Marks in used[], a flag per word of `list`, those that the name is one of; any? */
+static bool measured_listed(const char *name, const char *list, bool *used) {
+    bool found = false;
+    for (int i = 0; list && *list; i++) {
+        size_t n = strcspn(list, ",");
+        if (measured_matches(name, list, n)) found = used[i] = true;
+        list += n + (list[n] == ',');
+    }
+    return found;
+}
+
+/* LODE_ERR_DATA: a word of `list` is no column. */
+static lode_status measured_all_used(const csv *c, const char *list, const bool *used,
+                                     const char *option) {
+    for (int i = 0; list && *list; i++) {
+        size_t n = strcspn(list, ",");
+        if (!used[i])
+            return LODE_FAIL(LODE_ERR_DATA, "%s: no column %.*s in \"%.400s\"; name it with %s",
+                             c->path, (int)n, list, c->line[0], option);
+        list += n + (list[n] == ',');
+    }
+    return LODE_OK;
+}
+
+/* at[]: where the columns of `out` are. */
+static lode_status measured_choose(const measured_source *source, const csv *c, int *at,
+                                   measured *out) {
+    bool used[MEASURED_MAX_COLUMNS] = {false}, left[MEASURED_MAX_COLUMNS] = {false};
+    const char *list = source->columns ? source->columns : source->column;
+    char cell[CSV_MAX_CELL];
+    int words = 2; /* of the longer list, and one more */
+    for (const char *l = list; *l; l++) words += *l == ',';
+    for (const char *l = source->without ? source->without : ""; *l; l++) words += *l == ',';
+    if (words > MEASURED_MAX_COLUMNS)
+        return LODE_FAIL(LODE_ERR_DATA, "%s: more than %d columns are listed", c->path,
+                         MEASURED_MAX_COLUMNS);
+    out->column = lode_calloc(MEASURED_MAX_COLUMNS, sizeof *out->column);
+    if (!out->column) return LODE_ERR_NO_MEMORY;
+    for (int i = 0; csv_cell(c, 0, i, cell) == LODE_OK; i++) {
+        if (!measured_listed(cell, list, used)) continue;
+        if (measured_listed(cell, source->without, left)) continue;
+        if (out->n_columns == MEASURED_MAX_COLUMNS || strlen(cell) >= sizeof *out->column)
+            return LODE_FAIL(LODE_ERR_DATA,
+                             "%s: column %.80s: more than %d columns, or its name "
+                             "too long",
+                             c->path, cell, MEASURED_MAX_COLUMNS);
+        memcpy(out->column[out->n_columns], cell, strlen(cell) + 1);
+        at[out->n_columns++] = i;
+    }
+    lode_error_clear();
+    LODE_TRY(measured_all_used(c, list, used, source->columns ? "--columns" : "--column"));
+    LODE_TRY(measured_all_used(c, source->without, left, "--without"));
+    return out->n_columns > 0 ? LODE_OK
+                              : LODE_FAIL(LODE_ERR_DATA, "%s: no column is left", c->path);
+}
+
 /* ---- rows ---- */
 
-static lode_status measured_row(const csv *c, int64_t row, const char *arch, const char *number,
+static lode_status measured_row(const csv *c, int64_t row, const char *arch, const int *at,
                                 const lode_space *space, measured *out) {
-    if (*number == '\0') {
-        out->left_out++;
-        return LODE_OK;
+    char number[CSV_MAX_CELL];
+    double *value = out->value + out->n * out->n_columns;
+    for (int i = 0; i < out->n_columns; i++) {
+        LODE_TRY(csv_cell(c, row, at[i], number));
+        if (*number == '\0') {
+            out->left_out++;
+            return LODE_OK;
+        }
+        if (!lode_f64_parse(number, &value[i]) || !isfinite(value[i]))
+            return LODE_FAIL(LODE_ERR_DATA, "%s:%lld: \"%.80s\" is no number", c->path,
+                             (long long)c->number[row], number);
     }
-    if (!lode_f64_parse(number, &out->value[out->n]) || !isfinite(out->value[out->n]))
-        return LODE_FAIL(LODE_ERR_DATA, "%s:%lld: \"%.80s\" is no number", c->path,
-                         (long long)c->number[row], number);
     if (lode_arch_parse(space, arch, &out->arch[out->n]) != LODE_OK)
         return lode_error_context("%s:%lld", c->path, (long long)c->number[row]);
     out->n++;
@@ -103,23 +177,22 @@ static lode_status measured_row(const csv *c, int64_t row, const char *arch, con
 
 static lode_status measured_rows(const measured_source *source, const csv *c,
                                  const measured_join *j, const lode_space *space, measured *out) {
-    char arch[CSV_MAX_CELL], number[CSV_MAX_CELL];
-    int column, at = 0;
-    LODE_TRY(csv_column(c, source->column, NULL, "--column", &column));
+    char arch[CSV_MAX_CELL];
+    int at[MEASURED_MAX_COLUMNS], codes = 0;
+    LODE_TRY(measured_choose(source, c, at, out));
     if (!source->join)
         LODE_TRY(csv_column(c, source->arch_column, measured_archs,
-                            "--arch-column, or with --join the file that has them", &at));
+                            "--arch-column, or with --join the file that has them", &codes));
     out->arch = LODE_NEW_ARRAY(lode_arch, c->n);
-    out->value = LODE_NEW_ARRAY(double, c->n);
+    out->value = LODE_NEW_ARRAY(double, c->n * out->n_columns);
     if (!out->arch || !out->value) return LODE_ERR_NO_MEMORY;
     for (int64_t row = 1; row <= c->n; row++) {
-        LODE_TRY(csv_cell(c, row, column, number));
-        LODE_TRY(source->join ? measured_find(j, c, row, arch) : csv_cell(c, row, at, arch));
-        LODE_TRY(measured_row(c, row, arch, number, space, out));
+        LODE_TRY(source->join ? measured_find(j, c, row, arch) : csv_cell(c, row, codes, arch));
+        LODE_TRY(measured_row(c, row, arch, at, space, out));
     }
     return out->n > 0 ? LODE_OK
                       : LODE_FAIL(LODE_ERR_DATA, "%s: no row has a number in column %s", c->path,
-                                  source->column);
+                                  out->column[0]);
 }
 
 lode_status measured_read(const measured_source *source, const lode_space *space, measured *out) {

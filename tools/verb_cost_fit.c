@@ -11,13 +11,18 @@
 static const cli_option fit_options[] = {
     {"space", 's', "SPACE", "name of a shipped space, or a YAML file (needed)"},
     {"table", 't', "FILE", "CSV of architectures with a measured number each (needed)"},
-    {"column", 0, "NAME", "column of the numbers (needed)"},
+    {"column", 0, "NAME", "column of the numbers (this or --columns is needed)"},
+    {"columns", 0, "LIST",
+     "several devices, a column each: one model of all, for `lode cost adapt`; *_ms means all that "
+     "end so"},
+    {"without", 0, "LIST", "--columns: all of them but these"},
     {"model", 0, "KIND",
      "gbdt, gcn, linear, mlp (may be repeated; default: all that fit the space)"},
     {"output", 'o', "FILE",
      "where the predictor goes; then one --model (--curve: FILE.csv, FILE.svg)"},
     {"curve", 0, "LIST", "learning curve: errors after 50,100,300,1000 rows, all models"},
     {"draws", 0, "N", "--curve: draws of the rows to learn from that are averaged (default 3)"},
+    {"draw", 0, "N", "another choice of the rows to learn from (default 0)"},
     {"train", 0, "N", "rows to learn from, those for validation included (default: all others)"},
     {"held-out", 0, "SHARE", "share of the rows that errors are reported on (default 0.2)"},
     {"name", 0, "NAME", "the cost's name (default: the column's)"},
@@ -53,6 +58,7 @@ done:
 static lode_status fit_read_models(fit *f) {
     const char *const *models;
     int n = cli_get_all(f->c, "model", &models);
+    if (n == 0 && cli_get(f->c, "columns", NULL)) return LODE_OK; /* fit_devices.c knows */
     if (n > FIT_MAX_MODELS) return cli_usage_error(f->c, "--model: at most %d", FIT_MAX_MODELS);
     for (int i = 0; i < n; i++) f->model[f->n_models++] = models[i];
     for (int i = 0; n == 0 && i < lode_n_predictors(); i++) {
@@ -66,9 +72,13 @@ static lode_status fit_read_models(fit *f) {
     return LODE_OK;
 }
 
-static lode_status fit_read_split(fit *f) {
+lode_status fit_read_split(fit *f, double held_out) {
     const char *share = cli_get(f->c, "held-out", NULL);
+    int64_t draw = 0;
+    LODE_TRY(cli_get_int(f->c, "draw", 0, 0, 1000000, &draw));
     f->split = lode_predictor_split_defaults();
+    f->split.test = held_out;
+    f->split.draw = (uint64_t)draw;
     f->split.seed = cli_seed(f->c, 1);
     if (share && !lode_f64_parse(share, &f->split.test))
         return cli_usage_error(f->c, "--held-out %s: want a number such as 0.2", share);
@@ -81,7 +91,7 @@ static const char *fit_file_name(const char *path) {
     return slash ? slash + 1 : path;
 }
 
-static void fit_describe(fit *f, const char *table, const char *column) {
+void fit_describe(fit *f, const char *table, const char *column) {
     lode_predictor_info *i = &f->info;
     const char *name = cli_get(f->c, "name", column), *end = strrchr(name, '_');
     const char *unit = cli_get(f->c, "unit", end ? end + 1 : "");
@@ -100,15 +110,23 @@ static lode_status fit_open(fit *f) {
                               .key = cli_get(f->c, "key", NULL)};
     LODE_TRY(cli_need(f->c, "space", &space));
     LODE_TRY(cli_need(f->c, "table", &source.path));
-    LODE_TRY(cli_need(f->c, "column", &source.column));
+    source.columns = cli_get(f->c, "columns", NULL);
+    source.without = cli_get(f->c, "without", NULL);
+    if (!source.columns) LODE_TRY(cli_need(f->c, "column", &source.column));
     f->output = cli_get(f->c, "output", NULL);
-    LODE_TRY(fit_read_split(f));
+    LODE_TRY(fit_read_split(f, 0.2));
     LODE_TRY(fit_read_config(f, space));
     LODE_TRY(fit_read_models(f));
-    if (f->output && f->n_models != 1 && !cli_get(f->c, "curve", NULL))
+    if (source.columns && (f->n_models > 1 || cli_get(f->c, "curve", NULL) ||
+                           cli_get(f->c, "rows", NULL) || cli_get(f->c, "column", NULL)))
+        return cli_usage_error(f->c,
+                               "--columns wants one --model, and no --column, --curve, --rows");
+    if (source.without && !source.columns)
+        return cli_usage_error(f->c, "--without: only with --columns");
+    if (f->output && f->n_models != 1 && !source.columns && !cli_get(f->c, "curve", NULL))
         return cli_usage_error(f->c, "-o FILE wants one --model");
-    fit_describe(f, source.path, source.column);
     LODE_TRY(measured_read(&source, f->space, &f->table));
+    fit_describe(f, source.path, f->table.column[0]);
     f->rows = (lode_predictor_rows){f->space, f->table.n, f->table.arch, f->table.value};
     return LODE_OK;
 }
@@ -153,20 +171,19 @@ static void fit_print(const fit *f, const lode_predictor_info *i, double seconds
     json_array_append_new(list, j);
 }
 
-/* options,number,part, then a column per model. */
-static lode_status fit_write_rows(const fit *f, const char *path, const lode_predictor_part *part,
-                                  double *const *predicted) {
+lode_status fit_write_rows(const fit *f, const char *path, const lode_predictor_part *part,
+                           const char *const *name, double *const *predicted, int n) {
     static const char *const names[] = {"unused", "train", "valid", "test"};
     lode_text t = {0};
     char number[32];
     lode_text_add(&t, "options,%s,part", f->info.column);
-    for (int m = 0; m < f->n_models; m++) lode_text_add(&t, ",%s", f->model[m]);
+    for (int m = 0; m < n; m++) lode_text_add(&t, ",%s", name[m]);
     for (int64_t i = 0; i < f->rows.n; i++) {
         const lode_arch *a = &f->rows.arch[i];
         lode_text_add(&t, "\n");
         for (int d = 0; d < a->n; d++) lode_text_add(&t, d ? " %d" : "%d", a->option[d]);
         lode_text_add(&t, ",%s,%s", lode_f64_format(f->rows.value[i], number), names[part[i]]);
-        for (int m = 0; m < f->n_models; m++)
+        for (int m = 0; m < n; m++)
             lode_text_add(&t, ",%s", lode_f64_format(predicted[m][i], number));
     }
     lode_text_add(&t, "\n");
@@ -202,7 +219,7 @@ static lode_status fit_all(fit *f, lode_predictor_part *part, double **predicted
         lode_predictor_destroy(p);
         LODE_TRY(status);
     }
-    return rows ? fit_write_rows(f, rows, part, predicted) : LODE_OK;
+    return rows ? fit_write_rows(f, rows, part, f->model, predicted, f->n_models) : LODE_OK;
 }
 
 static lode_status fit_run(cli *c) {
@@ -221,7 +238,9 @@ static lode_status fit_run(cli *c) {
     json_object_set_new(result, "quantity", json_string(f.info.quantity));
     json_object_set_new(result, "unit", json_string(f.info.unit));
     json_object_set_new(result, "rows", json_integer((json_int_t)f.rows.n));
-    if (cli_get(c, "curve", NULL)) {
+    if (cli_get(c, "columns", NULL)) {
+        LODE_GOTO(fit_devices(&f, part, result));
+    } else if (cli_get(c, "curve", NULL)) {
         LODE_GOTO(cli_get_list(c, "curve", "", 4, 1000000000, size, &n_sizes));
         LODE_GOTO(cli_get_int(c, "draws", 3, 1, 1000, &draws));
         LODE_GOTO(fit_curve(&f, size, n_sizes, (int)draws, result));
@@ -250,7 +269,8 @@ const cli_verb cli_verb_cost_fit = {
         "percentage error, Pearson's correlation, Kendall's tau_b. What is held out depends on the "
         "seed alone, so that models and numbers of rows can be compared. The file written with -o "
         "is a cost model: --cost NAME=FILE. With --curve all models are fitted to several numbers "
-        "of rows, and -o writes a table and a picture instead.",
+        "of rows, and -o writes a table and a picture instead. With --columns one model learns all "
+        "columns, a device each; `lode cost adapt` makes a cost of a new device of it.",
     .options = fit_options,
     .n_options = (int)(sizeof fit_options / sizeof *fit_options),
     .tables = fit_tables,

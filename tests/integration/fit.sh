@@ -1,5 +1,5 @@
 #!/bin/bash
-# lode cost fit: a made-up table, and published ones where they are (else that part is skipped aloud): errors on
+# lode cost fit and cost adapt: a made-up table, and published ones where they are (else that part is skipped aloud): errors on
 # held-out rows, files as costs, what is refused. labels: integration
 set -uo pipefail
 work=$(mktemp -d); trap 'rm -rf "$work"' EXIT
@@ -48,6 +48,22 @@ fit --curve 20,60 --draws 2 -o curve > out 2> err || { cat err; fail "curve"; }
 fit --curve 20,60 --draws 2 -o again.csv > out 2> err || fail "curve again"
 cmp -s <(cut -d, -f1-9 curve.csv) <(cut -d, -f1-9 again.csv) || fail "another curve"
 
+# Several devices in one model, and a new one from 12 samples: here a mixture of three known ones.
+awk -F, 'NR == 1 {print "arch,a_ms,b_ms,c_ms,new_ms"}
+    NR > 1 {split("", n); for (i = 1; i <= 8; i++) n[substr($2, i, 1)] += i
+            print $2 "," n[0] + 1 "," 2 * n[1] + 3 "," n[2] * n[2] / 9 "," 5 + n[0] + n[1] + n[2] * n[2]}' table.csv > devices.csv
+"$LODE" cost fit -s nasbench-macro -t devices.csv --columns '*_ms' --without new_ms --set fit.epochs=60 -o known.devices --progress none > out 2> err || { cat err; fail "columns"; }
+grep -q "3 columns, mlp" out && grep -q "^c_ms" out && ! grep -q "^new_ms" out || { cat out; fail "what was fitted"; }
+adapt() { "$LODE" cost adapt --from known.devices -t devices.csv --column new_ms --progress none "$@"; }
+adapt --train 12 --held-out 0.2 --json -o new.predictor --rows adapted.csv > out.json 2> err || { cat err; fail "adapt"; }
+grep -q '"samples": 1[2-9]' out.json && grep -q '"a_ms":' out.json || { cat out.json; fail "samples and shares"; }
+awk '$1 == "\"tau_b\":" {found = $2 + 0} END {exit !(found > 0.9)}' out.json || { cat out.json; fail "adapted tau_b"; }
+[ "$(head -1 adapted.csv)" = "options,new_ms,part,adapted" ] || fail "header of adapted.csv"
+"$LODE" cost show -s nasbench-macro -a 12121201 --cost new_ms=new.predictor > out 2> err && grep -q "^new_ms" out || { cat err; fail "adapted cost"; }
+"$LODE" cost adapt --from known.devices --known b_ms -o b.predictor > out 2> err || { cat err; fail "known"; }
+"$LODE" cost show -s nasbench-macro -a 12121201 --cost b_ms=b.predictor > out 2> err && grep -q "^b_ms" out || { cat err; fail "known cost"; }
+"$LODE" cost adapt --from known.devices --suggest 5 > out 2> err && [ "$(sort -u out | grep -c '^[012]*$')" -eq 5 ] || { cat out err; fail "suggest"; }
+
 refuse() { local code=$1 words=$2; shift 2; "$@" > out 2> err; local got=$?; [ "$got" -eq "$code" ] && grep -q -- "$words" err || { cat err; fail "$*: exit $got, want $code and \"$words\""; }; }
 refuse 3 "no column laptop_ms" "$LODE" cost fit -s nasbench-macro -t table.csv --column laptop_ms
 refuse 3 "nearest is linear" "$LODE" cost fit -s nasbench-macro -t table.csv --column phone_ms --model linea
@@ -56,6 +72,11 @@ refuse 2 "one --model" "$LODE" cost fit -s nasbench-macro -t table.csv --column 
 refuse 3 "unknown\|fit.epoch" "$LODE" cost fit -s nasbench-macro -t table.csv --column phone_ms --set fit.epoch=3
 refuse 3 "table.csv:2" "$LODE" cost fit -s nasbench201 -t table.csv --column phone_ms
 refuse 3 "is of phone_ms" "$LODE" cost show -s nasbench-macro -a 12121201 --cost energy_mj=phone.predictor
+refuse 3 "no column laptop_ms" "$LODE" cost fit -s nasbench-macro -t devices.csv --columns a_ms,laptop_ms
+refuse 2 "only with --columns" "$LODE" cost fit -s nasbench-macro -t devices.csv --column a_ms --without b_ms
+refuse 3 "nearest is b_ms" "$LODE" cost adapt --from known.devices --known bb_ms -o x
+refuse 3 "cost fit --columns" "$LODE" cost adapt --from phone.predictor -t devices.csv --column new_ms
+refuse 2 "needed\|--table" "$LODE" cost adapt --from known.devices --column new_ms
 [ -e x ] && fail "a file after a usage error"
 
 tables="$LODE_SHARED/tables"
