@@ -24,6 +24,9 @@ import subprocess
 import sys
 import time
 
+import runs
+from runs import finished, found, read_json
+
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 RECIPE = os.path.join(ROOT, "bench", "nasbench201_searches.yaml")
 
@@ -66,52 +69,21 @@ SHORT = ["providers=native,portable,reference", "data.limit=2560", "supernet.epo
          "supernet.checkpoint_steps=7", "supernet.log_every=5"]
 
 
-def command(args, method, seed, run, threads=1, more=()):
-    out = [args.lode, "search", "-c", RECIPE, "-o", run, "--seed", str(seed), "--threads",
-           str(threads), "--progress", "none"]
-    for option in [f"data.path={os.path.abspath(args.data)}", *METHODS[method], *more]:
-        out += ["--set", option]
-    return out + (["--resume"] if os.path.exists(os.path.join(run, "run.json")) else [])
+def command(args, method, seed, threads=1, more=()):
+    pairs = [f"data.path={os.path.abspath(args.data)}", *METHODS[method], *more]
+    return [args.lode, "search", "-c", RECIPE, "--seed", str(seed), "--threads", str(threads),
+            "--progress", "none", *runs.options(pairs)]
 
 
 def start(args, method, seed, run, **kw):
-    os.makedirs(run, exist_ok=True)
-    with open(run.rstrip("/") + ".log", "a") as log:
-        return subprocess.Popen(command(args, method, seed, run, **kw), stdout=log, stderr=log,
-                                cwd=ROOT, preexec_fn=lambda: os.nice(args.nice))
-
-
-def read_json(*path):
-    try:
-        with open(os.path.join(*path)) as f:
-            return json.load(f)
-    except FileNotFoundError:
-        return {}
-
-
-def finished(run):
-    return read_json(run, "run.json").get("status") == "done"
+    return runs.start(command(args, method, seed, **kw), run, args.nice, ROOT)
 
 
 def search(args, method, seed):
-    """Runs or resumes one search; its CPU seconds are added to those of earlier attempts."""
     run = os.path.join(args.output, f"{method}-{seed}")
-    if finished(run):
-        return
-    p = start(args, method, seed, run)
-    _, status, usage = os.wait4(p.pid, 0)
-    p.returncode = os.waitstatus_to_exitcode(status)
-    seconds = read_json(run, "cpu.json").get("seconds", 0) + usage.ru_utime + usage.ru_stime
-    with open(os.path.join(run, "cpu.json"), "w") as f:
-        json.dump({"seconds": round(seconds, 1)}, f)
-    if p.returncode != 0:
-        raise RuntimeError(f"{method}, seed {seed}: exit code {p.returncode}, see {run}.log")
-    print(f"{method}, seed {seed}: {found(run)}, {seconds:.0f} s of CPU time", flush=True)
-
-
-def found(run):
-    names = os.listdir(os.path.join(run, "subnets"))
-    return read_json(run, "subnets", names[0], "result.json")["arch"]["code"]
+    if runs.complete(command(args, method, seed), run, args.nice, ROOT):
+        print(f"{method}, seed {seed}: {found(run)}, {runs.cpu_seconds(run):.0f} s of CPU time",
+              flush=True)
 
 
 def look_up(args, codes):
@@ -124,30 +96,30 @@ def look_up(args, codes):
 
 
 def report(args):
-    runs = [(m, s) for m in METHODS for s in range(1, args.seeds + 1)
+    done = [(m, s) for m in METHODS for s in range(1, args.seeds + 1)
             if finished(os.path.join(args.output, f"{m}-{s}"))]
-    if not runs:
+    if not done:
         sys.exit(f"nothing has finished in {args.output}")
-    folder = {r: os.path.join(args.output, f"{r[0]}-{r[1]}") for r in runs}
-    codes = [found(folder[r]) for r in runs]
+    folder = {r: os.path.join(args.output, f"{r[0]}-{r[1]}") for r in done}
+    codes = [found(folder[r]) for r in done]
     accuracies = {}
     with open(args.csv + ".csv", "w") as f:
         out = csv.writer(f, lineterminator="\n")
         out.writerow(["method", "seed", "cell", "skips", "nones", "c10_test", "place", "of",
                       "percent_better", "cpu_seconds"])
-        for r, code, x in zip(runs, codes, look_up(args, codes)):
+        for r, code, x in zip(done, codes, look_up(args, codes)):
             accuracies.setdefault(r[0], []).append(x["published"])
             ops = re.findall(r"([a-z]\w+)~", code)
             out.writerow([*r, code, ops.count("skip_connect"), ops.count("none"),
                           round(x["published"], 2), x["place"], x["of"],
                           round(100 * (x["place"] - 1) / x["of"], 1),
-                          read_json(folder[r], "cpu.json").get("seconds", "")])
+                          runs.cpu_seconds(folder[r])])
     with open(args.csv + "-epochs.csv", "w") as f:
         out = csv.writer(f, lineterminator="\n")
         columns = ["accuracy", "entropy", "skip_share", "skip_probability", "none_share",
                    "none_probability"]
         out.writerow(["method", "seed", "epoch", *columns])
-        for r in runs:
+        for r in done:
             with open(os.path.join(folder[r], "metrics.jsonl")) as metrics:
                 lines = [json.loads(line) for line in metrics]
             for x in {x["epoch"]: x for x in lines if x.get("turn") == "weights"}.values():
@@ -177,19 +149,19 @@ def check_identity(args):
     failed = 0
     for method in [m for m in METHODS if m in IDENTITY and m in args.methods]:
         base = os.path.join(args.output, "identity", method)
-        runs = {w: f"{base}-{w}" for w in ("once", "again", "2-threads", "killed")}
-        for what, run in runs.items():
-            subprocess.run(["rm", "-rf", run, run + ".log"], check=True)
+        ways = {w: f"{base}-{w}" for w in ("once", "again", "2-threads", "killed")}
+        for what, run in ways.items():
+            subprocess.run(["rm", "-rf", run, run + ".log", run + ".out"], check=True)
             if what == "killed":
                 in_time = kill_and_resume(args, method, run)
             else:
                 start(args, method, 1, run, threads=2 if what == "2-threads" else 1,
                       more=SHORT).wait()
         for what in ("again", "2-threads", "killed"):
-            same = all(finished(runs[w]) for w in ("once", what)) and (
-                found(runs["once"]) == found(runs[what])) and (
-                read_json(runs["once"], "probabilities.json")
-                == read_json(runs[what], "probabilities.json"))
+            same = all(finished(ways[w]) for w in ("once", what)) and (
+                found(ways["once"]) == found(ways[what])) and (
+                read_json(ways["once"], "probabilities.json")
+                == read_json(ways[what], "probabilities.json"))
             ok = same and (what != "killed" or in_time)
             failed += not ok
             print(f"{'pass' if ok else 'FAIL'}  {method}: once and {what}", flush=True)
