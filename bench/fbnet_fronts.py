@@ -90,7 +90,7 @@ def result(run, i, network):
         valid = [json.loads(line) for line in f if '"valid"' in line][-1]
     return {"code": network["arch"]["code"], "predicted": network["cost"]["latency_ms"]["predicted"],
             "macs": network["cost"]["macs"]["predicted"], "valid": valid["accuracy"],
-            "test": out["test"]["accuracy"],
+            "test": out["test_accuracy"],
             "train_s": runs.cpu_seconds(trained(run, i))}
 
 

@@ -154,7 +154,7 @@ bool lode_recipe_seeks(const lode_recipe *r) {
 }
 
 /* One search of probabilities goes to one target. */
-static lode_status recipe_check_seek(const lode_recipe *r) {
+lode_status lode_recipe_check_seek(const lode_recipe *r) {
     bool seeks = lode_recipe_seeks(r);
     int n = r->search.targets.n;
     if (r->search.seek_each && !seeks)
@@ -190,7 +190,6 @@ static lode_status recipe_check(const lode_recipe *r) {
             "search.retrain is inherit, but search.supernet is false: there is nothing to "
             "inherit");
     LODE_TRY(recipe_check_discretize(r));
-    LODE_TRY(recipe_check_seek(r));
     if (r->strategy) LODE_TRY(recipe_check_schedule("supernet", &r->supernet));
     if (r->search.retrain == LODE_RETRAIN_NONE) return LODE_OK;
     return recipe_check_schedule("train", &r->train);
@@ -273,4 +272,12 @@ const lode_option_table *const *lode_recipe_tables(void) {
         if (lode_searcher_at(i)->options) tables[n++] = lode_searcher_at(i)->options;
     tables[n] = NULL;
     return tables;
+}
+
+const char *lode_recipe_table_strategy(const lode_option_table *table) {
+    int n = 0;
+    const lode_strategy_plugin *const *s = lode_strategy_plugins(&n);
+    for (int i = 0; i < n; i++)
+        if (s[i]->options == table) return s[i]->name;
+    return NULL;
 }

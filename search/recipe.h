@@ -73,9 +73,14 @@ LODE_API lode_status lode_recipe_load(const char *path, const char *const *sets,
 LODE_API void lode_recipe_destroy(lode_recipe *r);
 /* Do probabilities seek targets (arch.seek)? */
 LODE_API bool lode_recipe_seeks(const lode_recipe *r);
+/* LODE_ERR_CONFIG: arch.seek, search.seek_each and search.targets do not fit together. Asked by a
+   search only: a training of weights reads none of them. */
+LODE_API lode_status lode_recipe_check_seek(const lode_recipe *r);
 /* The resolved recipe as YAML; lode_free. */
 LODE_API char *lode_recipe_text(const lode_recipe *r);
 
 /* Every option table a recipe may hold, for help and manual. NULL-terminated. */
 LODE_API const lode_option_table *const *lode_recipe_tables(void);
+/* Name of the strategy whose options a table is (one of many sections `arch`); else NULL. */
+LODE_API const char *lode_recipe_table_strategy(const lode_option_table *table);
 #endif

@@ -298,6 +298,7 @@ lode_status lode_search_run(const lode_run_setup *setup, lode_run_result *result
     double start = lode_clock();
     lode_status status = LODE_OK;
     memset(result, 0, sizeof *result);
+    LODE_GOTO(lode_recipe_check_seek(setup->recipe));
     LODE_GOTO(run_open(&r));
     LODE_GOTO(run_phases(&r));
     LODE_GOTO(lode_run_read_results(setup->directory, result));

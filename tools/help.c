@@ -1,6 +1,7 @@
 /* help.c: --help and manual pages, both from the same rows. */
 #include "core/memory.h"
 #include "lode_build.h"
+#include "search/recipe.h"
 #include "tools/cli.h"
 
 #include <ctype.h>
@@ -21,6 +22,13 @@ static void help_option(const cli_option *o) {
     printf("  %-28s %s\n", left, o->help);
 }
 
+/* A section may stand in several tables, one for each strategy. */
+static void help_section(const lode_option_table *table) {
+    const char *strategy = lode_recipe_table_strategy(table);
+    printf("%s", table->section[0] ? table->section : "(top level)");
+    if (strategy) printf(" (supernet.strategy: %s)", strategy);
+}
+
 void cli_print_help(const cli_verb *v) {
     printf("lode %s: %s\n\nusage: lode %s [options]%s%s\n\n", v->name, v->about, v->name,
            v->arguments ? " " : "", v->arguments ? v->arguments : "");
@@ -29,9 +37,11 @@ void cli_print_help(const cli_verb *v) {
     for (int i = 0; i < cli_n_common; i++) help_option(&cli_common[i]);
     for (const lode_option_table *const *t = v->tables ? v->tables() : NULL; t && *t; t++) {
         char *text = lode_options_help(*t);
-        if (text)
-            printf("\nrecipe section %s:\n%s", (*t)->section[0] ? (*t)->section : "(top level)",
-                   text);
+        if (text) {
+            printf("\nrecipe section ");
+            help_section(*t);
+            printf(":\n%s", text);
+        }
         lode_free(text);
     }
 }
@@ -103,7 +113,11 @@ void cli_print_manual(const cli_verb *v) {
     if (v->tables) printf(".SH RECIPE\n");
     for (const lode_option_table *const *t = v->tables ? v->tables() : NULL; t && *t; t++) {
         char *text = lode_options_man(*t);
-        if (text) printf(".SS %s\n%s", (*t)->section[0] ? (*t)->section : "top level", text);
+        if (text) {
+            printf(".SS ");
+            help_section(*t);
+            printf("\n%s", text);
+        }
         lode_free(text);
     }
     manual_codes();

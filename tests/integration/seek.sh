@@ -61,4 +61,8 @@ done
 [ $? -eq 3 ] && grep -q "search.seek_each" err || { cat err; fail "three targets for one search"; }
 "$LODE" search -c seek.yaml -o bad --set arch.seek=none --progress none > out 2> err
 [ $? -eq 3 ] && grep -q "arch.seek" err || { cat err; fail "seeking each without seeking"; }
+"$LODE" search -c seek.yaml -o bad --set 'search.targets=[]' --progress none > out 2> err
+[ $? -eq 3 ] && grep -q "search.targets" err && [ ! -e bad ] || { cat err; fail "seeking without a target"; }
+"$LODE" train -c seek.yaml -o trained --set 'search.targets=[]' --set train.epochs=1 -a "$(printf 'k3_e1,%.0s' {1..6})k3_e1" --progress none > out 2> err ||
+    { cat err; fail "the recipe of a search does not train a network"; }
 echo "seek: ok"
