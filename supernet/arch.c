@@ -129,9 +129,8 @@ static lode_status arch_parse_list(const lode_space *s, const char *text, lode_a
     if (s->n_decisions == 0 && text[0] == '\0') return LODE_OK;
     for (;; n++) {
         from += strspn(from, " \t\r\n");
-        size_t length = strcspn(from, ",");
-        const char *next = from + length;
-        while (length > 0 && isspace((unsigned char)from[length - 1])) length--;
+        size_t length = strcspn(from, ", \t\r\n");
+        const char *next = from + length + strspn(from + length, " \t\r\n");
         char word[64];
         if (n >= s->n_decisions || length >= sizeof word) break;
         memcpy(word, from, length);
@@ -143,7 +142,7 @@ static lode_status arch_parse_list(const lode_space *s, const char *text, lode_a
                                                        "arch: %d options given, space `%s` has %d "
                                                        "decisions",
                                                        n + 1, s->name, (int)s->n_decisions);
-        from = next + 1;
+        from = next + (*next == ',');
     }
     return LODE_FAIL(LODE_ERR_INVALID,
                      "arch: too many or too long options in \"%.80s\"; space "

@@ -62,6 +62,7 @@ static void test_codes(void **state) {
     assert_ok(lode_arch_parse(s, "333132", &b)); /* the same cell in the table's digits */
     assert_true(lode_arch_equal(&a, &b));
     assert_ok(lode_arch_parse(s, "3, 3,3,1 ,3,2", &b));
+    assert_ok(lode_arch_parse(s, " 3 3 3\t1 3 2 ", &b)); /* as in a cell of a CSV */
     assert_true(lode_arch_equal(&a, &b));
     char *code = lode_arch_code(s, &a);
     assert_string_equal(code, published);
