@@ -67,6 +67,7 @@ typedef struct lode_predictor_split {
     int64_t train; /* rows to learn from, those for validation included; 0: all others */
     double valid;  /* share of these that is for validation */
     uint64_t draw; /* another choice of the rows to learn from; the held-out ones stay */
+    bool distinct; /* of the rows of one network only the first is learned from */
 } lode_predictor_split;
 /* "0.2 held out, the rest to learn from, 0.15 of it for validation" */
 LODE_API lode_predictor_split lode_predictor_split_defaults(void);

@@ -54,18 +54,20 @@ static lode_status split_init(const lode_predictor_rows *rows, split_groups *g) 
     return LODE_OK;
 }
 
-static int64_t split_mark(const split_groups *g, int64_t group, lode_predictor_part what,
+static int64_t split_mark(const split_groups *g, int64_t group, bool one, lode_predictor_part what,
                           lode_predictor_part *part) {
-    for (int64_t i = g->begin[group]; i < g->begin[group + 1]; i++) part[g->row[i].row] = what;
-    return g->begin[group + 1] - g->begin[group];
+    int64_t begin = g->begin[group], end = one ? begin + 1 : g->begin[group + 1];
+    for (int64_t i = begin; i < end; i++) part[g->row[i].row] = what;
+    return end - begin;
 }
 
-/* Marks groups order[from..] until `want` rows are marked; *next: the group after them. */
-static int64_t split_take(const split_groups *g, int64_t from, int64_t want,
+/* Marks groups order[from..], one row of each or all, until `want` rows are marked; *next: the
+ * group after them. */
+static int64_t split_take(const split_groups *g, int64_t from, int64_t want, bool one,
                           lode_predictor_part what, lode_predictor_part *part, int64_t *next) {
     int64_t taken = 0;
     for (*next = from; *next < g->n_groups && taken < want; ++*next)
-        taken += split_mark(g, g->order[*next], what, part);
+        taken += split_mark(g, g->order[*next], one, what, part);
     return taken;
 }
 
@@ -75,8 +77,8 @@ static lode_status split_rows(const lode_predictor_rows *rows, const lode_predic
     int64_t first = 0, after, held = 0;
     lode_rng_permutation(&rng, g->order, g->n_groups);
     if (split->test > 0)
-        held = split_take(g, 0, (int64_t)ceil(split->test * (double)rows->n), LODE_PART_TEST, part,
-                          &first);
+        held = split_take(g, 0, (int64_t)ceil(split->test * (double)rows->n), false, LODE_PART_TEST,
+                          part, &first);
     /* the rest in another order, of its own for every draw */
     rng = lode_rng_stream(split->seed, LODE_RNG_SPLIT, SPLIT_TRAIN_INDEX + split->draw);
     for (int64_t i = g->n_groups - 1; i > first; i--) {
@@ -91,8 +93,9 @@ static lode_status split_rows(const lode_predictor_rows *rows, const lode_predic
                          "for fewer, or hold out less",
                          (long long)want, (long long)(rows->n - held), (long long)rows->n);
     int64_t valid = (int64_t)(split->valid * (double)want + 0.5);
-    int64_t learned = split_take(g, first, want - valid, LODE_PART_TRAIN, part, &after);
-    split_take(g, after, valid, LODE_PART_VALID, part, &first);
+    int64_t learned =
+        split_take(g, first, want - valid, split->distinct, LODE_PART_TRAIN, part, &after);
+    split_take(g, after, valid, split->distinct, LODE_PART_VALID, part, &first);
     return learned >= 2 ? LODE_OK
                         : LODE_FAIL(LODE_ERR_DATA, "%lld rows to learn from: want at least 2",
                                     (long long)learned);

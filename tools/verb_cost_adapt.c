@@ -16,7 +16,7 @@ static const cli_option adapt_options[] = {
     {"output", 'o', "FILE", "where the predictor goes"},
     {"known", 0, "NAME", "no new device: the predictor of this one of the model's columns"},
     {"suggest", 0, "N", "no table yet: prints N architectures that are worth measuring"},
-    {"train", 0, "N", "samples to adapt to (default: all that are not held out)"},
+    {"train", 0, "N", "networks to adapt to, a row each (default: all rows that are not held out)"},
     {"draw", 0, "N", "another choice of these samples (default 0)"},
     {"held-out", 0, "SHARE", "share of the rows that errors are reported on (default 0)"},
     {"name", 0, "NAME", "the cost's name (default: the column's)"},
@@ -47,6 +47,7 @@ static lode_status adapt_suggest(fit *f, const lode_transfer *t, int64_t want, j
     for (int64_t i = 0; i < want; i++) {
         char *text = lode_arch_code(space, &pool[chosen[i]]);
         LODE_GOTO(text ? LODE_OK : LODE_ERR_NO_MEMORY);
+        for (char *comma = text; (comma = strchr(comma, ',')) != NULL;) *comma = ' '; /* one cell */
         cli_print(f->c, "%s\n", text);
         json_array_append_new(list, json_string(text));
         lode_free(text);
@@ -150,6 +151,7 @@ static lode_status adapt_new(fit *f, const lode_transfer *t, json_t *result) {
     LODE_TRY(measured_read(&source, f->space, &f->table));
     f->rows = (lode_predictor_rows){f->space, f->table.n, f->table.arch, f->table.value};
     f->split.valid = 0;
+    f->split.distinct = f->split.train > 0; /* N networks, not N names of a few */
     fit_describe(f, source.path, source.column);
     lode_predictor_part *part = LODE_NEW_ARRAY(lode_predictor_part, f->rows.n);
     if (!part) return LODE_ERR_NO_MEMORY;
