@@ -62,6 +62,16 @@ static void setup_training(setup_sets *s, const char *section) {
     setup_take(s, lode_format("%s.lr=0.01", section));
 }
 
+/* Does the strategy train an architecture in turns of its own, on the split `arch`? */
+static bool setup_has_turns(const char *strategy) {
+    const lode_strategy_plugin *plugin;
+    if (!strategy || lode_strategy_find(strategy, &plugin) != LODE_OK || !plugin->options)
+        return false;
+    for (int i = 0; i < plugin->options->n_rows; i++)
+        if (strcmp(plugin->options->rows[i].name, "turns") == 0) return true;
+    return false;
+}
+
 static lode_status setup_recipe(const bench_request *r, lode_recipe **out) {
     setup_sets s = {.n = 0};
     const char *strategy = r->arch ? NULL : r->strategy ? r->strategy : "gumbel";
@@ -75,7 +85,7 @@ static lode_status setup_recipe(const bench_request *r, lode_recipe **out) {
         setup_add(&s, "search.supernet=false");
         setup_add(&s, "search.evaluator=none");
     }
-    if (strategy && strcmp(strategy, "gumbel") == 0) {
+    if (setup_has_turns(strategy)) {
         setup_add(&s, "data.arch_split=0.5");
         setup_add(&s, "arch.turns=alternate");
         setup_add(&s, "arch.warmup=0");
