@@ -11,6 +11,14 @@ static lode_status cost_predictor_open(const char *argument, void **self) {
         return LODE_FAIL(LODE_ERR_CONFIG, "cost predictor: want predictor=FILE, made by `lode cost "
                                           "fit`");
     LODE_TRY(lode_predictor_read(argument, &p));
+    if (lode_predictor_n_given(p) > 0) {
+        const lode_predictor_info info = lode_predictor_get_info(p);
+        lode_predictor_destroy(p);
+        return LODE_FAIL(LODE_ERR_UNSUPPORTED,
+                         "%s: it also reads %s, which has to be measured for each architecture, so "
+                         "it is no cost; fit one without --features",
+                         argument, info.given);
+    }
     *self = p;
     return LODE_OK;
 }

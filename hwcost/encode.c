@@ -8,12 +8,15 @@
 
 struct lode_encoding {
     lode_space *space;
-    int n_decisions, n_plain, n_features; /* plain: those of options */
-    bool flat;                            /* every decision is always read */
+    lode_encoding_parts parts;
+    int n_decisions, n_features;
+    int n_plain, n_binary; /* of options; with those of paths */
+    bool flat;             /* every decision is always read */
     int at[LODE_MAX_DECISIONS], n_options[LODE_MAX_DECISIONS];
     int parent[LODE_MAX_DECISIONS], parent_option[LODE_MAX_DECISIONS]; /* -1: always read */
     int n_cells; /* those that can be cut; 0: no second part */
     encode_cell *cell;
+    encode_counts *counts; /* NULL: none */
 };
 
 static void encode_list_decisions(lode_encoding *e) {
@@ -25,7 +28,7 @@ static void encode_list_decisions(lode_encoding *e) {
         e->n_options[d] = decision->n_options;
         e->parent[d] = decision->parent;
         e->parent_option[d] = decision->parent_option;
-        e->n_plain += decision->n_options;
+        if (e->parts.options) e->n_plain += decision->n_options;
         e->flat = e->flat && decision->parent < 0;
     }
 }
@@ -45,7 +48,9 @@ static lode_status encode_list_cells(lode_encoding *e) {
     return LODE_OK;
 }
 
-lode_status lode_encoding_create(lode_space *space, bool paths, lode_encoding **out) {
+lode_status lode_encoding_create(lode_space *space, const lode_encoding_parts *parts,
+                                 lode_encoding **out) {
+    lode_status status = LODE_OK;
     *out = NULL;
     if (lode_space_n_decisions(space) == 0)
         return LODE_FAIL(LODE_ERR_INVALID, "space %s has no decisions, so nothing to encode",
@@ -53,19 +58,31 @@ lode_status lode_encoding_create(lode_space *space, bool paths, lode_encoding **
     lode_encoding *e = LODE_NEW(lode_encoding);
     if (!e) return LODE_ERR_NO_MEMORY;
     e->space = lode_space_retain(space);
+    e->parts = *parts;
     encode_list_decisions(e);
     e->n_features = e->n_plain;
-    lode_status status = paths ? encode_list_cells(e) : LODE_OK;
-    if (status == LODE_OK)
-        *out = e;
-    else
-        lode_encoding_destroy(e);
+    if (parts->paths) LODE_GOTO(encode_list_cells(e));
+    e->n_binary = e->n_features;
+    if (parts->counts) {
+        LODE_GOTO(encode_counts_create(space, &e->counts));
+        e->n_features += ENCODE_N_COUNTS;
+    }
+    e->n_features += parts->given;
+    if (e->n_features == 0)
+        LODE_GOTO(LODE_FAIL(LODE_ERR_INVALID,
+                            "an encoding of neither options nor counts nor given numbers has no "
+                            "features"));
+    *out = e;
+    e = NULL;
+done:
+    lode_encoding_destroy(e);
     return status;
 }
 
 void lode_encoding_destroy(lode_encoding *e) {
     if (!e) return;
     lode_space_release(e->space);
+    encode_counts_destroy(e->counts);
     lode_free(e->cell);
     lode_free(e);
 }
@@ -73,17 +90,22 @@ void lode_encoding_destroy(lode_encoding *e) {
 lode_space *lode_encoding_space(const lode_encoding *e) { return e->space; }
 int lode_encoding_at(const lode_encoding *e, int decision) { return e->at[decision]; }
 bool lode_encoding_has_paths(const lode_encoding *e) { return e->n_cells > 0; }
-bool lode_encoding_is_linear(const lode_encoding *e) { return e->flat && e->n_cells == 0; }
+bool lode_encoding_is_linear(const lode_encoding *e) {
+    return e->flat && e->n_features == e->n_plain;
+}
 int lode_encoding_n(const lode_encoding *e) { return e->n_features; }
+int lode_encoding_n_binary(const lode_encoding *e) { return e->n_binary; }
+int lode_encoding_n_options(const lode_encoding *e) { return e->n_plain; }
+int lode_encoding_n_given(const lode_encoding *e) { return e->parts.given; }
 
-void lode_encode_arch(const lode_encoding *e, const lode_arch *arch, double *x) {
+lode_status lode_encode_arch(const lode_encoding *e, const lode_arch *arch, double *x) {
     double one_hot[LODE_MAX_DECISIONS][LODE_MAX_OPTIONS];
     const double *p[LODE_MAX_DECISIONS];
     for (int d = 0; d < e->n_decisions; d++) {
         for (int k = 0; k < e->n_options[d]; k++) one_hot[d][k] = k == arch->option[d];
         p[d] = one_hot[d];
     }
-    lode_encode_relaxed(e, p, x);
+    return lode_encode_relaxed(e, p, x);
 }
 
 /* Probability that a decision is read at all. */
@@ -93,12 +115,13 @@ static double encode_active(const lode_encoding *e, const double *const *p, int 
     return active;
 }
 
-void lode_encode_relaxed(const lode_encoding *e, const double *const *p, double *x) {
-    for (int d = 0; d < e->n_decisions; d++) {
+lode_status lode_encode_relaxed(const lode_encoding *e, const double *const *p, double *x) {
+    for (int d = 0; d < e->n_decisions && e->parts.options; d++) {
         double active = encode_active(e, p, d);
         for (int k = 0; k < e->n_options[d]; k++) x[e->at[d] + k] = active * p[d][k];
     }
     for (int i = 0; i < e->n_cells; i++) encode_cell_fill(&e->cell[i], p, x + e->cell[i].at);
+    return e->counts ? encode_counts_fill(e->counts, p, x + e->n_binary) : LODE_OK;
 }
 
 /* x[d,k] = active(d) p[d][k] */
@@ -116,10 +139,12 @@ static void encode_pull_decision(const lode_encoding *e, const double *const *p,
     }
 }
 
-void lode_encode_pull(const lode_encoding *e, const double *const *p, const double *dx,
-                      double *const *dp) {
+lode_status lode_encode_pull(const lode_encoding *e, const double *const *p, const double *dx,
+                             double *const *dp) {
     for (int d = 0; d < e->n_decisions; d++)
         memset(dp[d], 0, (size_t)e->n_options[d] * sizeof(double));
-    for (int d = 0; d < e->n_decisions; d++) encode_pull_decision(e, p, dx, d, dp);
+    for (int d = 0; d < e->n_decisions && e->parts.options; d++)
+        encode_pull_decision(e, p, dx, d, dp);
     for (int i = 0; i < e->n_cells; i++) encode_cell_pull(&e->cell[i], p, dx + e->cell[i].at, dp);
+    return e->counts ? encode_counts_pull(e->counts, p, dx + e->n_binary, dp) : LODE_OK;
 }

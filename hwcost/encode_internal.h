@@ -1,4 +1,5 @@
-/* encode_internal.h: the graph of a cell, for encode.c and encode_paths.c. */
+/* encode_internal.h: parts of an encoding, for encode.c: the graph of a cell (encode_paths.c), what
+   follows from shapes (encode_counts.c). */
 #ifndef LODE_HWCOST_ENCODE_INTERNAL_H
 #define LODE_HWCOST_ENCODE_INTERNAL_H
 #include "hwcost/encode.h"
@@ -24,4 +25,14 @@ void encode_cell_fill(const encode_cell *c, const double *const *p, double *x);
 /* Adds to dp what the gradients dx [n_features] make of it. */
 void encode_cell_pull(const encode_cell *c, const double *const *p, const double *dx,
                       double *const *dp);
+
+typedef struct encode_counts encode_counts;
+enum { ENCODE_N_COUNTS = 7 };
+/* Builds the space's supernet to trace it. */
+lode_status encode_counts_create(lode_space *space, encode_counts **out);
+void encode_counts_destroy(encode_counts *c);
+/* x [ENCODE_N_COUNTS] */
+lode_status encode_counts_fill(const encode_counts *c, const double *const *p, double *x);
+lode_status encode_counts_pull(const encode_counts *c, const double *const *p, const double *dx,
+                               double *const *dp);
 #endif

@@ -44,9 +44,19 @@ lode_status predictor_find(const char *kind, const lode_predictor_plugin **out) 
     return LODE_OK;
 }
 
-lode_status lode_predictor_check_kind(const char *kind, const lode_space *space) {
+static bool predictor_reads_options(const lode_predictor_options *o) {
+    return o->encoding == LODE_READS_OPTIONS || o->encoding == LODE_READS_BOTH;
+}
+
+lode_status lode_predictor_check_kind(const char *kind, const lode_space *space,
+                                      const lode_predictor_options *options) {
     const lode_predictor_plugin *plugin = NULL;
     LODE_TRY(predictor_find(kind, &plugin));
+    if (plugin->needs_options && !predictor_reads_options(options))
+        return LODE_FAIL(LODE_ERR_UNSUPPORTED,
+                         "predictor %s: it reads options, which fit.encoding leaves out; set "
+                         "fit.encoding to options or both",
+                         kind);
     return plugin->check ? plugin->check(space) : LODE_OK;
 }
 
@@ -69,6 +79,18 @@ static const lode_option fit_rows[] = {
             "networks learn what ridge regression leaves over"),
     FIT_ROW(paths, LODE_OPT_BOOL, "true", 0, 0, NULL,
             "networks, trees: also features of what of a cell is reached (hwcost/encode.h)"),
+    FIT_ROW(encoding, LODE_OPT_ENUM, "options", 0, 0, "options|counts|both|none",
+            "what is read of an architecture; counts: MACs, parameters, activations, calls"),
+    FIT_ROW(target, LODE_OPT_ENUM, "value", 0, 0, "value|rank",
+            "what squared errors are of: the column, or its rank among the rows to learn from"),
+    FIT_ROW(differences, LODE_OPT_BOOL, "false", 0, 0, NULL,
+            "columns of --features are a learning curve: also its differences"),
+    FIT_ROW(unlabeled, LODE_OPT_INT, "1000", 1, 1000000, NULL,
+            "semigcn: architectures of the space that the auto-encoder learns from"),
+    FIT_ROW(pretrain, LODE_OPT_INT, "30", 0, 100000, "epochs",
+            "semigcn: over these, before the rows"),
+    FIT_ROW(reconstruct, LODE_OPT_F64, "0.25", 0, 1000, NULL,
+            "semigcn: weight of reconstruction beside the squared error"),
 };
 const lode_option_table lode_predictor_option_table = {"fit", fit_rows,
                                                        sizeof fit_rows / sizeof *fit_rows};
@@ -79,19 +101,29 @@ void lode_predictor_destroy(lode_predictor *p) {
     if (!p) return;
     if (p->self) p->plugin->destroy(p->self);
     lode_encoding_destroy(p->encoding);
+    lode_tensor_release(p->norm);
+    lode_tensor_release(p->knots);
     lode_free(p->x);
     lode_free(p);
 }
 
 lode_status predictor_create(const lode_predictor_plugin *plugin, lode_space *space,
-                             const lode_predictor_options *options, lode_predictor **out) {
+                             const lode_predictor_options *options, int n_given,
+                             lode_predictor **out) {
     lode_predictor *p = LODE_NEW(lode_predictor);
     *out = NULL;
     if (!p) return LODE_ERR_NO_MEMORY;
     p->plugin = plugin;
     p->options = *options;
-    p->options.paths = options->paths && !plugin->plain;
-    lode_status status = lode_encoding_create(space, p->options.paths, &p->encoding);
+    p->n_given = n_given;
+    bool reads = predictor_reads_options(options);
+    p->options.paths = options->paths && reads && !plugin->plain;
+    const lode_encoding_parts parts = {.options = reads,
+                                       .paths = p->options.paths,
+                                       .counts = options->encoding == LODE_READS_COUNTS ||
+                                                 options->encoding == LODE_READS_BOTH,
+                                       .given = predictor_n_given_features(options, n_given)};
+    lode_status status = lode_encoding_create(space, &parts, &p->encoding);
     if (status == LODE_OK) {
         p->x = LODE_NEW_ARRAY(double, 2 * lode_encoding_n(p->encoding));
         if (!p->x) status = LODE_ERR_NO_MEMORY;
@@ -106,9 +138,13 @@ lode_status predictor_create(const lode_predictor_plugin *plugin, lode_space *sp
 lode_predictor_info lode_predictor_get_info(const lode_predictor *p) { return p->info; }
 const char *lode_predictor_unit(const lode_predictor *p) { return p->info.unit; }
 const lode_encoding *lode_predictor_encoding(const lode_predictor *p) { return p->encoding; }
-const char *lode_predictor_no_gradient(const lode_predictor *p) { return p->plugin->no_gradient; }
+int lode_predictor_n_given(const lode_predictor *p) { return p->n_given; }
+const char *lode_predictor_no_gradient(const lode_predictor *p) {
+    if (p->n_given > 0) return "it also reads numbers that are measured";
+    return p->plugin->no_gradient;
+}
 bool lode_predictor_is_exact(const lode_predictor *p) {
-    return p->plugin->linear && lode_encoding_is_linear(p->encoding);
+    return p->plugin->linear && !p->knots && lode_encoding_is_linear(p->encoding);
 }
 
 lode_status predictor_check_same_space(const lode_space *fitted, const lode_space *other) {
@@ -146,7 +182,11 @@ typedef struct fit_data {
     double *x, *y; /* train, then valid, in the order of the table */
 } fit_data;
 
-static lode_status fit_gather(const lode_encoding *e, const lode_predictor_rows *rows,
+static const double *fit_given(const lode_predictor_rows *rows, int64_t i) {
+    return rows->n_given > 0 ? rows->given + i * rows->n_given : NULL;
+}
+
+static lode_status fit_gather(lode_predictor *p, const lode_predictor_rows *rows,
                               const lode_predictor_part *part, fit_data *d) {
     int64_t at = 0;
     for (int64_t i = 0; i < rows->n; i++) {
@@ -154,7 +194,7 @@ static lode_status fit_gather(const lode_encoding *e, const lode_predictor_rows 
         d->n_valid += part[i] == LODE_PART_VALID;
         d->n_test += part[i] == LODE_PART_TEST;
     }
-    d->f = lode_encoding_n(e);
+    d->f = lode_encoding_n(p->encoding);
     if (d->n_train < 2)
         return LODE_FAIL(LODE_ERR_DATA, "%lld rows to learn from: want at least 2",
                          (long long)d->n_train);
@@ -164,26 +204,13 @@ static lode_status fit_gather(const lode_encoding *e, const lode_predictor_rows 
     for (int which = LODE_PART_TRAIN; which <= LODE_PART_VALID; which++)
         for (int64_t i = 0; i < rows->n; i++) {
             if ((int)part[i] != which) continue;
-            lode_encode_arch(e, &rows->arch[i], d->x + at * d->f);
+            LODE_TRY(predictor_encode(p->encoding, &rows->arch[i], 1, d->x + at * d->f));
+            predictor_features_given(p, fit_given(rows, i), d->x + at * d->f);
             d->y[at++] = rows->value[i];
         }
+    LODE_TRY(predictor_features_fit(p, d->x, at));
+    for (int64_t i = 0; i < at; i++) predictor_features_standardize(p, d->x + i * d->f);
     return LODE_OK;
-}
-
-static void fit_standardize(lode_predictor *p, fit_data *d) {
-    int64_t n = d->n_train + d->n_valid;
-    double variance = 0;
-    p->mean = 0;
-    p->info.smallest = p->info.largest = d->y[0];
-    for (int64_t i = 0; i < n; i++) {
-        p->mean += d->y[i] / (double)n;
-        p->info.smallest = fmin(p->info.smallest, d->y[i]);
-        p->info.largest = fmax(p->info.largest, d->y[i]);
-    }
-    for (int64_t i = 0; i < n; i++)
-        variance += (d->y[i] - p->mean) * (d->y[i] - p->mean) / (double)n;
-    p->scale = variance > 0 ? sqrt(variance) : 1; /* all the same: nothing to learn */
-    for (int64_t i = 0; i < n; i++) d->y[i] = (d->y[i] - p->mean) / p->scale;
 }
 
 lode_status predictor_judge(lode_predictor *p, const lode_predictor_rows *rows,
@@ -191,15 +218,19 @@ lode_status predictor_judge(lode_predictor *p, const lode_predictor_rows *rows,
     lode_status status = LODE_OK;
     int64_t n = 0;
     lode_arch *arch = LODE_NEW_ARRAY(lode_arch, p->info.test + 1);
-    double *v = LODE_NEW_ARRAY(double, 2 * p->info.test + 1);
+    double *v = LODE_NEW_ARRAY(double, (2 + rows->n_given) * p->info.test + 1);
     LODE_GOTO(arch && v ? LODE_OK : LODE_ERR_NO_MEMORY);
+    double *given = v + 2 * p->info.test;
     for (int64_t i = 0; i < rows->n; i++) {
         if (part[i] != LODE_PART_TEST) continue;
         arch[n] = rows->arch[i];
+        if (rows->n_given > 0)
+            memcpy(given + n * rows->n_given, fit_given(rows, i),
+                   (size_t)rows->n_given * sizeof *given);
         v[n++] = rows->value[i];
     }
     if (n == 0) goto done;
-    LODE_GOTO(lode_predictor_predict(p, arch, n, v + n));
+    LODE_GOTO(lode_predictor_predict_given(p, arch, given, n, v + n));
     LODE_GOTO(lode_agree(v + n, v, n, &p->info.held_out));
 done:
     lode_free(arch);
@@ -217,17 +248,17 @@ lode_status lode_predictor_fit(const char *kind, const lode_predictor_rows *rows
     fit_data d = {0};
     lode_status status = LODE_OK;
     *out = NULL;
-    LODE_TRY(lode_predictor_check_kind(kind, rows->space));
+    LODE_TRY(lode_predictor_check_kind(kind, rows->space, options));
     LODE_TRY(predictor_find(kind, &plugin));
-    LODE_TRY(predictor_create(plugin, rows->space, options, &p));
+    LODE_TRY(predictor_create(plugin, rows->space, options, rows->n_given, &p));
     p->info = *info;
     snprintf(p->info.kind, sizeof p->info.kind, "%s", kind);
     lode_timestamp(p->info.created);
-    LODE_GOTO(fit_gather(p->encoding, rows, part, &d));
+    LODE_GOTO(fit_gather(p, rows, part, &d));
     p->info.train = d.n_train;
     p->info.valid = d.n_valid;
     p->info.test = d.n_test;
-    fit_standardize(p, &d);
+    LODE_GOTO(predictor_target_fit(p, d.y, d.n_train + d.n_valid));
     predictor_job job = {.encoding = p->encoding,
                          .train = {d.n_train, d.x, d.y},
                          .valid = {d.n_valid, d.x + d.n_train * d.f, d.y + d.n_train},
@@ -237,6 +268,7 @@ lode_status lode_predictor_fit(const char *kind, const lode_predictor_rows *rows
                          .progress = progress};
     LODE_GOTO(plugin->fit(&job, &p->self));
     p->info.epochs = job.epochs;
+    p->info.reconstructed = job.reconstructed;
     LODE_GOTO(predictor_judge(p, rows, part));
     *out = p;
     p = NULL;
@@ -266,39 +298,57 @@ static lode_status predictor_check_arch(const lode_space *space, const lode_arch
 lode_status predictor_encode(const lode_encoding *e, const lode_arch *arch, int64_t n, double *x) {
     for (int64_t i = 0; i < n; i++) {
         LODE_TRY(predictor_check_arch(lode_encoding_space(e), &arch[i]));
-        lode_encode_arch(e, &arch[i], x + i * lode_encoding_n(e));
+        LODE_TRY(lode_encode_arch(e, &arch[i], x + i * lode_encoding_n(e)));
     }
     return LODE_OK;
 }
 
-lode_status lode_predictor_predict(lode_predictor *p, const lode_arch *arch, int64_t n,
-                                   double *out) {
+lode_status lode_predictor_predict_given(lode_predictor *p, const lode_arch *arch,
+                                         const double *given, int64_t n, double *out) {
     int64_t f = lode_encoding_n(p->encoding);
-    double *x = lode_alloc((size_t)(n * f), sizeof *x);
+    double *x = lode_alloc((size_t)(n * f), sizeof *x), slope;
     lode_status status = x ? predictor_encode(p->encoding, arch, n, x) : LODE_ERR_NO_MEMORY;
+    for (int64_t i = 0; i < n && status == LODE_OK; i++) {
+        predictor_features_given(p, given ? given + i * p->n_given : NULL, x + i * f);
+        predictor_features_standardize(p, x + i * f);
+    }
     if (status == LODE_OK) status = p->plugin->predict(p->self, x, n, out, NULL);
-    for (int64_t i = 0; i < n && status == LODE_OK; i++) out[i] = p->mean + p->scale * out[i];
+    for (int64_t i = 0; i < n && status == LODE_OK; i++)
+        out[i] = predictor_target_back(p, out[i], &slope);
     lode_free(x);
     return status;
 }
 
+lode_status lode_predictor_predict(lode_predictor *p, const lode_arch *arch, int64_t n,
+                                   double *out) {
+    if (p->n_given > 0)
+        return LODE_FAIL(LODE_ERR_UNSUPPORTED,
+                         "predictor %s of %s also reads %s, which has to be measured for each "
+                         "architecture; an architecture alone is not enough",
+                         p->info.kind, p->info.quantity, p->info.given);
+    return lode_predictor_predict_given(p, arch, NULL, n, out);
+}
+
 static lode_status predictor_at_features(lode_predictor *p, const double *const *probability,
                                          double *value, double *const *gradient) {
-    double *dx = gradient ? p->x + lode_encoding_n(p->encoding) : NULL;
-    lode_encode_relaxed(p->encoding, probability, p->x);
+    double *dx = gradient ? p->x + lode_encoding_n(p->encoding) : NULL, slope;
+    LODE_TRY(lode_encode_relaxed(p->encoding, probability, p->x));
+    predictor_features_standardize(p, p->x);
     LODE_TRY(p->plugin->predict(p->self, p->x, 1, value, dx));
-    *value = p->mean + p->scale * *value;
-    for (int i = 0; dx && i < lode_encoding_n(p->encoding); i++) dx[i] *= p->scale;
-    if (dx) lode_encode_pull(p->encoding, probability, dx, gradient);
-    return LODE_OK;
+    *value = predictor_target_back(p, *value, &slope);
+    for (int i = 0; dx && i < lode_encoding_n(p->encoding); i++) dx[i] *= slope;
+    if (!dx) return LODE_OK;
+    predictor_features_pull(p, dx);
+    return lode_encode_pull(p->encoding, probability, dx, gradient);
 }
 
 lode_status lode_predictor_relaxed(lode_predictor *p, const double *const *probability,
                                    double *value, double *const *gradient) {
     *value = 0;
-    if (p->plugin->no_gradient)
+    const char *none = lode_predictor_no_gradient(p);
+    if (none)
         return LODE_FAIL(LODE_ERR_UNSUPPORTED, "predictor %s of %s: %s; use it as a hard target",
-                         p->info.kind, p->info.quantity, p->plugin->no_gradient);
+                         p->info.kind, p->info.quantity, none);
     return predictor_at_features(p, probability, value, gradient);
 }
 

@@ -28,10 +28,6 @@ LODE_API const char *lode_predictor_kind_at(int i);  /* "linear", "mlp", ... */
 LODE_API const char *lode_predictor_about_at(int i); /* one sentence */
 /* NULL: this build can fit and use it; else why not, and what to do. */
 LODE_API const char *lode_predictor_missing_at(int i);
-/* LODE_ERR_UNSUPPORTED says why this kind is not for that space, or not in this build;
-   LODE_ERR_CONFIG: there is no such kind. */
-LODE_API lode_status lode_predictor_check_kind(const char *kind, const lode_space *space);
-
 /* How to fit; what a kind has no use for it leaves alone. Section `fit`. */
 typedef struct lode_predictor_options {
     int64_t hidden, layers; /* networks: width and number of hidden layers */
@@ -43,15 +39,35 @@ typedef struct lode_predictor_options {
     double lr, decay;       /* networks: AdamW's rate (cosine to 0) and weight decay */
     bool ridge;             /* networks learn what ridge regression leaves over */
     bool paths;             /* networks, trees: features of what of a cell is reached (encode.h) */
+    int encoding;           /* a lode_predictor_reads */
+    int target;             /* a lode_predictor_target */
+    int64_t unlabeled;      /* semigcn: architectures for the auto-encoder */
+    int64_t pretrain;       /* semigcn: epochs over them, before the rows */
+    double reconstruct;     /* semigcn: weight of the auto-encoder's loss beside the error's */
+    bool differences;       /* given columns are a learning curve: its differences too */
 } lode_predictor_options;
+typedef enum lode_predictor_reads { /* of encode.h's parts */
+                                    LODE_READS_OPTIONS,
+                                    LODE_READS_COUNTS,
+                                    LODE_READS_BOTH,
+                                    LODE_READS_NONE
+} lode_predictor_reads;
+typedef enum lode_predictor_target { LODE_TARGET_VALUE, LODE_TARGET_RANK } lode_predictor_target;
 LODE_API extern const lode_option_table lode_predictor_option_table;
+/* LODE_ERR_UNSUPPORTED says why this kind is not for that space or these options, or not in this
+   build; LODE_ERR_CONFIG: there is no such kind. */
+LODE_API lode_status lode_predictor_check_kind(const char *kind, const lode_space *space,
+                                               const lode_predictor_options *options);
 
 /* ---- rows and their parts ---- */
+enum { LODE_PREDICTOR_MAX_GIVEN = 64 };
 typedef struct lode_predictor_rows {
     lode_space *space;
     int64_t n;
     const lode_arch *arch; /* [n] */
     const double *value;   /* [n] finite */
+    int n_given;           /* numbers that come with each architecture and are read like features */
+    const double *given;   /* [n, n_given] finite */
 } lode_predictor_rows;
 
 typedef enum lode_predictor_part {
@@ -85,18 +101,21 @@ typedef struct lode_predictor_info {
     char unit[16];     /* "ms" */
     char device[128];
     char table[256], column[64]; /* the file's name and the column it was fitted to */
+    char given[256];             /* names of the columns it reads beside, "a,b"; mostly "" */
     char created[32];
     char adapted_from[256]; /* the file of several devices it was made from (transfer.h), or "" */
     uint64_t seed;
     int64_t train, valid, test; /* rows */
     int64_t epochs;             /* after which a network was best; trees; 0: linear */
-    double smallest, largest;   /* value among the rows it learned from */
-    lode_agreement held_out;    /* on the test rows, in the unit; zeros when there are none */
+    double reconstructed; /* semigcn: share of decisions its auto-encoder finds again; 0: none */
+    double smallest, largest; /* value among the rows it learned from */
+    lode_agreement held_out;  /* on the test rows, in the unit; zeros when there are none */
 } lode_predictor_info;
 
 /* Fits a `kind` to the rows whose part is TRAIN and VALID, and judges it on those of TEST. Of
-   `info` quantity, unit, device, table and column are taken, the rest is filled in. Same seed, rows
-   and options: same bits, at any number of threads. LODE_ERR_STOPPED: progress wanted it. */
+   `info` quantity, unit, device, table, column and given are taken, the rest is filled in. Same
+   seed, rows and options: same bits, at any number of threads. LODE_ERR_STOPPED: progress wanted
+   it. */
 LODE_API lode_status lode_predictor_fit(const char *kind, const lode_predictor_rows *rows,
                                         const lode_predictor_part *part,
                                         const lode_predictor_options *options,
@@ -118,6 +137,12 @@ LODE_API bool lode_predictor_is_file(const char *path);
 LODE_API lode_status lode_predictor_check_space(const lode_predictor *p, const lode_space *space);
 
 /* ---- answers, in the unit of the rows ---- */
+/* Numbers it wants beside an architecture. One with any answers lode_predictor_predict_given only,
+   and is no cost: what it reads is measured. */
+LODE_API int lode_predictor_n_given(const lode_predictor *p);
+/* given [n, n_given] */
+LODE_API lode_status lode_predictor_predict_given(lode_predictor *p, const lode_arch *arch,
+                                                  const double *given, int64_t n, double *out);
 LODE_API lode_status lode_predictor_predict(lode_predictor *p, const lode_arch *arch, int64_t n,
                                             double *out);
 /* At probabilities p[d][k]; gradient [d][k] may be NULL. LODE_ERR_UNSUPPORTED for trees. */

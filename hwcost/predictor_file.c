@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define FILE_FORMAT "lode-predictor-1"
+#define FILE_FORMAT "lode-predictor-2"
 
 /* ---- writing ---- */
 
@@ -49,6 +49,12 @@ static char *file_info(const lode_predictor *p) {
         (!*i->adapted_from ||
          json_object_set_new(j, "adapted_from", json_string(i->adapted_from)) == 0) &&
         json_object_set_new(j, "paths", json_boolean(p->options.paths)) == 0 &&
+        json_object_set_new(j, "encoding", json_integer(p->options.encoding)) == 0 &&
+        json_object_set_new(j, "target", json_integer(p->options.target)) == 0 &&
+        json_object_set_new(j, "reconstructed", lode_json_number(i->reconstructed)) == 0 &&
+        json_object_set_new(j, "differences", json_boolean(p->options.differences)) == 0 &&
+        json_object_set_new(j, "given", json_string(i->given)) == 0 &&
+        json_object_set_new(j, "n_given", json_integer(p->n_given)) == 0 &&
         json_object_set_new(j, "mean", lode_json_number(p->mean)) == 0 &&
         json_object_set_new(j, "scale", lode_json_number(p->scale)) == 0 &&
         json_object_set_new(j, "smallest", lode_json_number(i->smallest)) == 0 &&
@@ -62,8 +68,10 @@ static char *file_info(const lode_predictor *p) {
 }
 
 lode_status lode_predictor_write(const lode_predictor *p, const char *path) {
-    lode_named_tensor items[PREDICTOR_MAX_TENSORS];
+    lode_named_tensor items[PREDICTOR_MAX_TENSORS + 2];
     int64_t n = p->plugin->tensors(p->self, items);
+    if (p->knots) items[n++] = (lode_named_tensor){"target", p->knots};
+    if (p->norm) items[n++] = (lode_named_tensor){"features", p->norm};
     char *info = file_info(p);
     if (!info)
         return LODE_FAIL(LODE_ERR_NO_MEMORY, "%s: no memory, or text that is not UTF-8", path);
@@ -130,6 +138,8 @@ static lode_status file_read_info(const json_t *j, lode_predictor *p) {
     LODE_TRY(predictor_file_text(j, "created", i->created, sizeof i->created));
     if (json_object_get(j, "adapted_from"))
         LODE_TRY(predictor_file_text(j, "adapted_from", i->adapted_from, sizeof i->adapted_from));
+    LODE_TRY(predictor_file_text(j, "given", i->given, sizeof i->given));
+    LODE_TRY(lode_json_get_f64(j, "reconstructed", "info", &i->reconstructed));
     LODE_TRY(lode_json_get_int(j, "seed", "info", &seed));
     i->seed = (uint64_t)seed;
     LODE_TRY(predictor_file_count(j, "train", 0, INT64_MAX, &i->train));
@@ -160,6 +170,14 @@ lode_status predictor_file_read_space(const json_t *j, const char *text, const c
     return lode_space_parse(text, path, &o, out);
 }
 
+/* The scale of features that are not 0 or 1. */
+static lode_status file_read_norm(lode_tensor_file *f, lode_predictor *p) {
+    int64_t n = lode_encoding_n(p->encoding) - lode_encoding_n_binary(p->encoding);
+    if (n == 0) return LODE_OK;
+    LODE_TRY(lode_tensor_create(NULL, LODE_F64, &LODE_SHAPE2(2, n), LODE_CONTIGUOUS, &p->norm));
+    return lode_tensors_load_into(f, "features", p->norm);
+}
+
 static lode_status file_read(lode_tensor_file *f, const char *path, lode_predictor **out) {
     const char *format = lode_tensors_metadata(f, "format");
     const char *line = lode_tensors_metadata(f, "info"), *kind;
@@ -168,6 +186,7 @@ static lode_status file_read(lode_tensor_file *f, const char *path, lode_predict
     lode_predictor *p = NULL;
     lode_space *space = NULL;
     json_t *j = NULL;
+    int64_t encoding = 0, target = 0, n_given = 0;
     lode_status status = LODE_OK;
     if (!format || !line || strcmp(format, FILE_FORMAT) != 0)
         return LODE_FAIL(LODE_ERR_DATA,
@@ -178,9 +197,17 @@ static lode_status file_read(lode_tensor_file *f, const char *path, lode_predict
     LODE_GOTO(lode_json_get_string(j, "kind", "info", &kind));
     LODE_GOTO(predictor_find(kind, &plugin));
     LODE_GOTO(predictor_file_read_options(j, &options));
+    LODE_GOTO(predictor_file_count(j, "encoding", 0, LODE_READS_NONE, &encoding));
+    LODE_GOTO(predictor_file_count(j, "target", 0, LODE_TARGET_RANK, &target));
+    LODE_GOTO(lode_json_get_bool(j, "differences", "info", &options.differences));
+    LODE_GOTO(predictor_file_count(j, "n_given", 0, LODE_PREDICTOR_MAX_GIVEN, &n_given));
+    options.encoding = (int)encoding;
+    options.target = (int)target;
     LODE_GOTO(predictor_file_read_space(j, lode_tensors_metadata(f, "space_text"), path, &space));
-    LODE_GOTO(predictor_create(plugin, space, &options, &p));
+    LODE_GOTO(predictor_create(plugin, space, &options, (int)n_given, &p));
     LODE_GOTO(file_read_info(j, p));
+    LODE_GOTO(file_read_norm(f, p));
+    LODE_GOTO(predictor_target_load(p, f));
     LODE_GOTO(plugin->load(p->encoding, &p->options, f, &p->self));
     if (plugin->outputs && plugin->outputs(p->self) != 1) {
         status = LODE_FAIL(LODE_ERR_DATA,

@@ -12,7 +12,10 @@ struct lode_predictor {
     lode_predictor_options options;
     lode_predictor_info info;
     double mean, scale; /* of the targets: value = mean + scale y */
+    lode_tensor *knots; /* f64 [2, k] of targets by rank (predictor_target.c); NULL: mean, scale */
     double *x;          /* [2, features] one row and its gradient */
+    int n_given;        /* of the rows */
+    lode_tensor *norm;  /* f64 [2, features that are not binary] mean and 1/deviation; NULL: none */
 };
 
 /* transfer.h from within. */
@@ -30,7 +33,8 @@ struct lode_transfer {
 lode_status predictor_find(const char *kind, const lode_predictor_plugin **out);
 /* Without `self`. */
 lode_status predictor_create(const lode_predictor_plugin *plugin, lode_space *space,
-                             const lode_predictor_options *options, lode_predictor **out);
+                             const lode_predictor_options *options, int n_given,
+                             lode_predictor **out);
 /* Fills info.held_out from the rows whose part is TEST. */
 lode_status predictor_judge(lode_predictor *p, const lode_predictor_rows *rows,
                             const lode_predictor_part *part);
@@ -53,4 +57,23 @@ lode_status predictor_file_count(const json_t *j, const char *key, int64_t min, 
 lode_status predictor_file_read_options(const json_t *j, lode_predictor_options *o);
 /* Does the file begin like one with this format in its metadata? */
 bool predictor_file_is(const char *path, const char *format);
+
+/* ---- predictor_features.c: rows as a kind sees them ---- */
+/* Features made of so many given numbers. */
+int predictor_n_given_features(const lode_predictor_options *options, int n_given);
+/* Fills the last of x [features] from given [n_given]; not standardized. */
+void predictor_features_given(const lode_predictor *p, const double *given, double *x);
+/* Finds p->norm on n rows of these. */
+lode_status predictor_features_fit(lode_predictor *p, const double *x, int64_t n);
+void predictor_features_standardize(const lode_predictor *p, double *x);
+/* From a gradient of standardized features to that of features. */
+void predictor_features_pull(const lode_predictor *p, double *dx);
+
+/* ---- predictor_target.c: targets as a kind sees them ---- */
+/* Finds mean, scale, knots and range on v [n], which becomes what a kind sees. */
+lode_status predictor_target_fit(lode_predictor *p, double *v, int64_t n);
+double predictor_target_of(const lode_predictor *p, double v);
+/* The value in the unit of the rows, and its slope in y. */
+double predictor_target_back(const lode_predictor *p, double y, double *slope);
+lode_status predictor_target_load(lode_predictor *p, lode_tensor_file *file);
 #endif

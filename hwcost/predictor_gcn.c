@@ -59,7 +59,7 @@ static lode_status gcn_graph_init(const lode_space *space, gcn_graph *g) {
     return LODE_OK;
 }
 
-static int64_t gcn_width(const predictor_net *net) { return (net->options.hidden + 1) / 2; }
+int64_t predictor_gcn_width(const predictor_net *net) { return (net->options.hidden + 1) / 2; }
 static int64_t gcn_layers(const predictor_net *net) { return 2 * net->options.layers; }
 
 enum { GCN_PICK, GCN_OFFSET, GCN_ACTIVE, GCN_ONE, GCN_JOIN, GCN_SELF, GCN_N_CONSTANTS };
@@ -111,7 +111,7 @@ static lode_status gcn_fill_joins(const gcn_graph *g, lode_tensor *const *c) {
     return LODE_OK;
 }
 
-static lode_status gcn_build(predictor_net *net) {
+lode_status predictor_gcn_add(predictor_net *net) {
     gcn_graph g;
     lode_tensor *c[GCN_N_CONSTANTS];
     LODE_TRY(gcn_graph_init(lode_encoding_space(net->encoding), &g));
@@ -127,15 +127,24 @@ static lode_status gcn_build(predictor_net *net) {
     LODE_TRY(gcn_fill_joins(&g, c));
     int64_t in = kinds;
     for (int i = 0; i < gcn_layers(net); i++) {
-        LODE_TRY(
-            predictor_net_add_linear(net, "graph", i, in, gcn_width(net), sqrt(2 / (double)in)));
-        in = gcn_width(net);
+        LODE_TRY(predictor_net_add_linear(net, "graph", i, in, predictor_gcn_width(net),
+                                          sqrt(2 / (double)in)));
+        in = predictor_gcn_width(net);
     }
-    return predictor_net_add_linear(net, "out", 0, in, net->outputs, 0);
+    return LODE_OK;
 }
 
-static lode_var *gcn_forward(const predictor_net *net, lode_tape *t, lode_var *const *w,
-                             lode_var *x) {
+int predictor_gcn_n_tensors(const predictor_net *net) {
+    return GCN_N_CONSTANTS + 2 * (int)gcn_layers(net);
+}
+
+static lode_status gcn_build(predictor_net *net) {
+    LODE_TRY(predictor_gcn_add(net));
+    return predictor_net_add_linear(net, "out", 0, predictor_gcn_width(net), net->outputs, 0);
+}
+
+lode_var *predictor_gcn_embed(const predictor_net *net, lode_tape *t, lode_var *const *w,
+                              lode_var *x) {
     if (!x) return NULL;
     int64_t rows = x->value->shape.dim[0], n = w[GCN_ONE]->value->shape.dim[0];
     int64_t kinds = w[GCN_OFFSET]->value->shape.dim[0] / n;
@@ -154,15 +163,19 @@ static lode_var *gcn_forward(const predictor_net *net, lode_tape *t, lode_var *c
         h = i == 0 ? z : lode_add(t, h, z);
     }
     h = lode_mul(t, h, lode_reshape(t, active, &LODE_SHAPE3(rows, n, 1)));
-    h = lode_reduce_mean(t, h, (lode_reduce_params){.dims = 1u << 1});
-    lode_var *const *out = w + GCN_N_CONSTANTS + 2 * layers;
-    return lode_linear(t, h, out[0], out[1]);
+    return lode_reduce_mean(t, h, (lode_reduce_params){.dims = 1u << 1});
+}
+
+static lode_var *gcn_forward(const predictor_net *net, lode_tape *t, lode_var *const *w,
+                             lode_var *x) {
+    lode_var *const *out = w + predictor_gcn_n_tensors(net);
+    return lode_linear(t, predictor_gcn_embed(net, t, w, x), out[0], out[1]);
 }
 
 static const predictor_net_kind gcn_kind = {
     .build = gcn_build, .forward = gcn_forward, .lr = 3, .decay = 0.01};
 
-static lode_status gcn_check(const lode_space *space) {
+lode_status predictor_gcn_check(const lode_space *space) {
     gcn_graph g;
     return gcn_graph_init(space, &g);
 }
@@ -180,7 +193,8 @@ const lode_predictor_plugin lode_predictor_gcn = {
     .name = "gcn",
     .about = "a graph convolutional network over cells (Dudziak et al. 2020), on top of ridge "
              "regression",
-    .check = gcn_check,
+    .needs_options = true,
+    .check = predictor_gcn_check,
     .fit = gcn_fit,
     .load = gcn_load,
     .tensors = predictor_net_tensors,

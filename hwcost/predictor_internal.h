@@ -1,7 +1,7 @@
 /* predictor_internal.h: the contract of a kind of predictor, and the network that several share.
 
-   A kind sees standardized numbers only: rows of features and targets with mean 0 and variance 1
-   over the rows to learn from. */
+   A kind sees standardized numbers only: targets, and features that are not 0 or 1 by themselves,
+   have mean 0 and variance 1 over the rows to learn from. */
 #ifndef LODE_HWCOST_PREDICTOR_INTERNAL_H
 #define LODE_HWCOST_PREDICTOR_INTERNAL_H
 #include "autograd/tape.h"
@@ -22,7 +22,8 @@ typedef struct predictor_job {
     int outputs; /* numbers that are learned of a row: 1, or devices (transfer.h) */
     uint64_t seed;
     const lode_progress *progress;
-    int64_t epochs; /* out: the best epoch */
+    int64_t epochs;       /* out: the best epoch */
+    double reconstructed; /* out: as lode_predictor_info has it */
 } predictor_job;
 
 enum { PREDICTOR_MAX_TENSORS = 48, PREDICTOR_MAX_OUTPUTS = 256 };
@@ -34,6 +35,7 @@ struct lode_predictor_plugin {
     const char *no_gradient; /* why there is none; NULL: predict fills dx */
     bool linear;             /* in the features */
     bool plain;              /* wants the encoding without paths */
+    bool needs_options;      /* cannot do without the encoding of options */
     lode_status (*check)(const lode_space *space); /* not for this one: why; NULL: for all */
     lode_status (*fit)(predictor_job *job, void **self);
     /* Of a file's tensors; options have hidden and layers as they were fitted. */
@@ -53,6 +55,14 @@ struct lode_predictor_plugin {
                            const double *r, double b, void **out);
 };
 
+/* ---- cholesky.c ---- */
+/* a [n,n], lower half, becomes its Cholesky factor. False: a is not positive. */
+bool predictor_factor(double *a, int n);
+/* b becomes the solution of a b' = b, a factored. */
+void predictor_substitute(const double *a, double *b, int n);
+/* out [n]: the diagonal of the inverse, a factored; room [n, n]. */
+void predictor_inverse_diagonal(const double *a, double *room, double *out, int n);
+
 /* ---- ridge.c ---- */
 /* min over w, b of sum (x w + b - y)^2 / n + lambda |w|^2, in closed form; w [features], b =
    w[features]. */
@@ -62,10 +72,6 @@ lode_status predictor_ridge(const predictor_samples *s, int n_features, double l
 lode_status predictor_ridge_best(const predictor_job *job, bool both, double *w);
 /* x w + b */
 double predictor_ridge_at(const double *w, const double *x, int n_features);
-/* a [n,n], lower half, becomes its Cholesky factor. False: a is not positive. */
-bool predictor_factor(double *a, int n);
-/* b becomes the solution of a b' = b, a factored. */
-void predictor_substitute(const double *a, double *b, int n);
 
 /* ---- predictor_net.c: networks on a tape ----
 
@@ -80,6 +86,11 @@ typedef struct predictor_net_kind {
     lode_status (*build)(predictor_net *net);
     /* f of x [n, features]: [n, outputs]. w[i]: the i-th parameter of `build` on this tape. */
     lode_var *(*forward)(const predictor_net *net, lode_tape *t, lode_var *const *w, lode_var *x);
+    /* An auto-encoder of the same network: logits of every decision's options, [n decisions, k],
+       and the options themselves. NULL: none. It is trained before `forward` on architectures
+       without targets, and beside it (fit.pretrain, fit.unlabeled, fit.reconstruct). */
+    lode_var *(*decode)(const predictor_net *net, lode_tape *t, lode_var *const *w, lode_var *x,
+                        lode_var **options);
     double lr, decay; /* times the options fit.lr and fit.decay; 0: 1 */
 } predictor_net_kind;
 
@@ -114,6 +125,17 @@ lode_status predictor_net_predict(void *self, const double *x, int64_t n, double
 int predictor_net_outputs(const void *self);
 lode_status predictor_net_combine(const void *self, const lode_encoding *encoding, const double *a,
                                   const double *r, double b, void **out);
+
+/* ---- predictor_gcn.c, for networks that begin like it ---- */
+lode_status predictor_gcn_check(const lode_space *space);
+/* Constants and layers. */
+lode_status predictor_gcn_add(predictor_net *net);
+/* Tensors of these; the width of what comes out. */
+int predictor_gcn_n_tensors(const predictor_net *net);
+int64_t predictor_gcn_width(const predictor_net *net);
+/* [n, width]: the mean over the nodes of the last layer. */
+lode_var *predictor_gcn_embed(const predictor_net *net, lode_tape *t, lode_var *const *w,
+                              lode_var *x);
 
 /* ---- predictor_train.c ---- */
 /* Trains net->param; *best_epoch counts from 1. */

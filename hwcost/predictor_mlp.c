@@ -9,10 +9,13 @@
 #include <math.h>
 
 static lode_status mlp_build(predictor_net *net) {
-    int64_t in = lode_encoding_n(net->encoding);
+    const lode_encoding *e = net->encoding;
+    int64_t in = lode_encoding_n(e);
+    /* a row of options has few ones: one per decision that is read */
+    int64_t ones =
+        lode_encoding_n_options(e) > 0 ? lode_space_n_decisions(lode_encoding_space(e)) : 0;
     for (int i = 0; i < net->options.layers; i++) {
-        /* a one-hot row has few ones: one per decision that is read */
-        int64_t fan = i == 0 ? lode_space_n_decisions(lode_encoding_space(net->encoding)) : in;
+        int64_t fan = i == 0 ? ones + in - lode_encoding_n_binary(e) : in;
         LODE_TRY(predictor_net_add_linear(net, "layer", i, in, net->options.hidden,
                                           sqrt(2 / (double)fan)));
         in = net->options.hidden;

@@ -9,32 +9,6 @@
 #include <math.h>
 #include <string.h>
 
-bool predictor_factor(double *a, int n) {
-    for (int j = 0; j < n; j++) {
-        double *row = a + (size_t)j * (size_t)n, diagonal = row[j];
-        for (int k = 0; k < j; k++) diagonal -= row[k] * row[k];
-        if (!(diagonal > 0)) return false;
-        row[j] = sqrt(diagonal);
-        for (int i = j + 1; i < n; i++) {
-            double *below = a + (size_t)i * (size_t)n, sum = below[j];
-            for (int k = 0; k < j; k++) sum -= below[k] * row[k];
-            below[j] = sum / row[j];
-        }
-    }
-    return true;
-}
-
-void predictor_substitute(const double *a, double *b, int n) {
-    for (int i = 0; i < n; i++) {
-        for (int k = 0; k < i; k++) b[i] -= a[(size_t)i * (size_t)n + (size_t)k] * b[k];
-        b[i] /= a[(size_t)i * (size_t)n + (size_t)i];
-    }
-    for (int i = n - 1; i >= 0; i--) {
-        for (int k = i + 1; k < n; k++) b[i] -= a[(size_t)k * (size_t)n + (size_t)i] * b[k];
-        b[i] /= a[(size_t)i * (size_t)n + (size_t)i];
-    }
-}
-
 static void ridge_gram(const predictor_samples *s, int f, const double *mean, double mean_y,
                        double *a, double *b, double *row) {
     for (int64_t r = 0; r < s->n; r++) {

@@ -124,12 +124,16 @@ static lode_status transfer_create(const char *kind, const lode_transfer_rows *r
                                    const lode_predictor_options *options,
                                    const lode_transfer_info *info, lode_transfer **out) {
     const lode_predictor_plugin *plugin = NULL;
-    LODE_TRY(lode_predictor_check_kind(kind, rows->space));
+    LODE_TRY(lode_predictor_check_kind(kind, rows->space, options));
     LODE_TRY(predictor_find(kind, &plugin));
     if (!plugin->combine)
         return LODE_FAIL(LODE_ERR_UNSUPPORTED,
                          "predictor %s learns one device at a time; for several take mlp or linear",
                          kind);
+    if (options->encoding != LODE_READS_OPTIONS || options->target != LODE_TARGET_VALUE)
+        return LODE_FAIL(LODE_ERR_UNSUPPORTED,
+                         "several devices are learned from options, as values; leave fit.encoding "
+                         "and fit.target as they are");
     if (rows->n_devices < 2 || rows->n_devices > PREDICTOR_MAX_OUTPUTS)
         return LODE_FAIL(LODE_ERR_CONFIG, "%d devices: want 2 to %d columns", rows->n_devices,
                          PREDICTOR_MAX_OUTPUTS);
@@ -144,7 +148,8 @@ static lode_status transfer_create(const char *kind, const lode_transfer_rows *r
     lode_timestamp(t->info.created);
     for (int k = 0; k < rows->n_devices; k++)
         snprintf(t->device[k].name, sizeof t->device[k].name, "%s", rows->name[k]);
-    lode_status status = lode_encoding_create(rows->space, t->options.paths, &t->encoding);
+    const lode_encoding_parts parts = {.options = true, .paths = t->options.paths};
+    lode_status status = lode_encoding_create(rows->space, &parts, &t->encoding);
     if (status == LODE_OK)
         *out = t;
     else

@@ -188,7 +188,7 @@ static lode_status adapt_finish(adapt *a, double own, lode_predictor *p,
 
 static lode_status adapt_create(const lode_transfer *t, const lode_predictor_info *info,
                                 lode_predictor **out) {
-    LODE_TRY(predictor_create(t->plugin, lode_encoding_space(t->encoding), &t->options, out));
+    LODE_TRY(predictor_create(t->plugin, lode_encoding_space(t->encoding), &t->options, 0, out));
     lode_predictor *p = *out;
     p->info = *info;
     snprintf(p->info.kind, sizeof p->info.kind, "%s", t->info.kind);

@@ -115,6 +115,7 @@ static lode_status file_load(lode_tensor_file *f, lode_transfer *t) {
 static lode_status file_read(lode_tensor_file *f, const char *path, lode_transfer **out) {
     const char *format = lode_tensors_metadata(f, "format");
     const char *line = lode_tensors_metadata(f, "info");
+    lode_encoding_parts parts = {.options = true};
     lode_transfer *t = NULL;
     lode_space *space = NULL;
     json_t *j = NULL;
@@ -136,7 +137,8 @@ static lode_status file_read(lode_tensor_file *f, const char *path, lode_transfe
     LODE_GOTO(predictor_file_read_options(j, &t->options));
     LODE_GOTO(predictor_file_read_space(j, lode_tensors_metadata(f, "space_text"), path, &space));
     t->options.paths = t->options.paths && !t->plugin->plain;
-    LODE_GOTO(lode_encoding_create(space, t->options.paths, &t->encoding));
+    parts.paths = t->options.paths;
+    LODE_GOTO(lode_encoding_create(space, &parts, &t->encoding));
     LODE_GOTO(file_load(f, t));
     *out = t;
     t = NULL;

@@ -15,6 +15,7 @@ void measured_deinit(measured *m) {
     lode_free(m->arch);
     lode_free(m->value);
     lode_free(m->column);
+    lode_free(m->given);
     *m = (measured){0};
 }
 
@@ -155,19 +156,60 @@ static lode_status measured_choose(const measured_source *source, const csv *c, 
 
 /* ---- rows ---- */
 
+/* Columns of a list "a,b". */
+typedef struct measured_features {
+    int n, column[LODE_PREDICTOR_MAX_GIVEN];
+} measured_features;
+
+static lode_status measured_find_features(const csv *c, const char *list, measured_features *out) {
+    char name[CSV_MAX_CELL];
+    for (const char *at = list; at && *at; at += *at == ',') {
+        size_t n = strcspn(at, ",");
+        if (out->n == LODE_PREDICTOR_MAX_GIVEN || n >= sizeof name)
+            return LODE_FAIL(LODE_ERR_CONFIG, "--features: at most %d columns",
+                             LODE_PREDICTOR_MAX_GIVEN);
+        memcpy(name, at, n);
+        name[n] = '\0';
+        LODE_TRY(csv_column(c, name, NULL, "--features", &out->column[out->n++]));
+        at += n;
+    }
+    return LODE_OK;
+}
+
+static lode_status measured_number(const csv *c, int64_t row, const char *text, double *out) {
+    if (lode_f64_parse(text, out) && isfinite(*out)) return LODE_OK;
+    return LODE_FAIL(LODE_ERR_DATA, "%s:%lld: \"%.80s\" is no number", c->path,
+                     (long long)c->number[row], text);
+}
+
+/* The features of row out->n; *empty: one has no number. */
+static lode_status measured_take_features(const csv *c, int64_t row, const measured_features *f,
+                                          measured *out, bool *empty) {
+    char cell[CSV_MAX_CELL];
+    *empty = false;
+    for (int i = 0; i < f->n; i++) {
+        LODE_TRY(csv_cell(c, row, f->column[i], cell));
+        *empty = *empty || *cell == '\0';
+        if (!*empty) LODE_TRY(measured_number(c, row, cell, &out->given[out->n * f->n + i]));
+    }
+    return LODE_OK;
+}
+
 static lode_status measured_row(const csv *c, int64_t row, const char *arch, const int *at,
-                                const lode_space *space, measured *out) {
+                                const measured_features *f, const lode_space *space,
+                                measured *out) {
     char number[CSV_MAX_CELL];
     double *value = out->value + out->n * out->n_columns;
-    for (int i = 0; i < out->n_columns; i++) {
+    bool empty;
+    LODE_TRY(measured_take_features(c, row, f, out, &empty));
+    for (int i = 0; i < out->n_columns && !empty; i++) {
         LODE_TRY(csv_cell(c, row, at[i], number));
-        if (*number == '\0') {
-            out->left_out++;
-            return LODE_OK;
-        }
-        if (!lode_f64_parse(number, &value[i]) || !isfinite(value[i]))
-            return LODE_FAIL(LODE_ERR_DATA, "%s:%lld: \"%.80s\" is no number", c->path,
-                             (long long)c->number[row], number);
+        empty = *number == '\0';
+        if (!empty) LODE_TRY(measured_number(c, row, number, &value[i]));
+    }
+    if (empty) {
+        out->left_out++;
+        return LODE_OK;
     }
     if (lode_arch_parse(space, arch, &out->arch[out->n]) != LODE_OK)
         return lode_error_context("%s:%lld", c->path, (long long)c->number[row]);
@@ -179,16 +221,20 @@ static lode_status measured_rows(const measured_source *source, const csv *c,
                                  const measured_join *j, const lode_space *space, measured *out) {
     char arch[CSV_MAX_CELL];
     int at[MEASURED_MAX_COLUMNS], codes = 0;
+    measured_features f = {0};
+    LODE_TRY(measured_find_features(c, source->features, &f));
     LODE_TRY(measured_choose(source, c, at, out));
     if (!source->join)
         LODE_TRY(csv_column(c, source->arch_column, measured_archs,
                             "--arch-column, or with --join the file that has them", &codes));
     out->arch = LODE_NEW_ARRAY(lode_arch, c->n);
     out->value = LODE_NEW_ARRAY(double, c->n * out->n_columns);
-    if (!out->arch || !out->value) return LODE_ERR_NO_MEMORY;
+    out->given = LODE_NEW_ARRAY(double, c->n *f.n + 1);
+    out->n_given = f.n;
+    if (!out->arch || !out->value || !out->given) return LODE_ERR_NO_MEMORY;
     for (int64_t row = 1; row <= c->n; row++) {
         LODE_TRY(source->join ? measured_find(j, c, row, arch) : csv_cell(c, row, codes, arch));
-        LODE_TRY(measured_row(c, row, arch, at, space, out));
+        LODE_TRY(measured_row(c, row, arch, at, &f, space, out));
     }
     return out->n > 0 ? LODE_OK
                       : LODE_FAIL(LODE_ERR_DATA, "%s: no row has a number in column %s", c->path,

@@ -1,7 +1,7 @@
 /* measured.h: a CSV of architectures with measured numbers, for fitting predictors. */
 #ifndef LODE_TOOLS_MEASURED_H
 #define LODE_TOOLS_MEASURED_H
-#include "supernet/space.h"
+#include "hwcost/predictor.h"
 
 /* How to read it; NULL: the default. */
 typedef struct measured_source {
@@ -12,6 +12,7 @@ typedef struct measured_source {
     const char *arch_column; /* default: the first there is of arch, ops, architecture */
     const char *join;        /* another CSV that has the architectures */
     const char *key;         /* column by which rows of both belong together, default index */
+    const char *features;    /* more columns with numbers, "a,b" */
 } measured_source;
 
 enum { MEASURED_MAX_COLUMNS = 256 };
@@ -23,6 +24,8 @@ typedef struct measured {
     int n_columns;
     char (*column)[64]; /* [n_columns] their names, in the file's order */
     double *value;      /* [n, n_columns] */
+    int n_given;        /* columns of `features` */
+    double *given;      /* [n, n_given] */
 } measured;
 
 /* LODE_ERR_DATA names file, line and what is wrong; a row whose number is empty is left out. */

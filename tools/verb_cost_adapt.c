@@ -149,7 +149,8 @@ static lode_status adapt_new(fit *f, const lode_transfer *t, json_t *result) {
     LODE_TRY(cli_need(f->c, "table", &source.path));
     LODE_TRY(cli_need(f->c, "column", &source.column));
     LODE_TRY(measured_read(&source, f->space, &f->table));
-    f->rows = (lode_predictor_rows){f->space, f->table.n, f->table.arch, f->table.value};
+    f->rows = (lode_predictor_rows){
+        .space = f->space, .n = f->table.n, .arch = f->table.arch, .value = f->table.value};
     f->split.valid = 0;
     f->split.distinct = f->split.train > 0; /* N networks, not N names of a few */
     fit_describe(f, source.path, source.column);

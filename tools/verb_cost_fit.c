@@ -17,7 +17,8 @@ static const cli_option fit_options[] = {
      "end so"},
     {"without", 0, "LIST", "--columns: all of them but these"},
     {"model", 0, "KIND",
-     "gbdt, gcn, linear, mlp (may be repeated; default: all that fit the space)"},
+     "gbdt, gcn, kernel, linear, lstm, mlp, semigcn (may be repeated; default: all that fit the "
+     "space)"},
     {"output", 'o', "FILE",
      "where the predictor goes; then one --model (--curve: FILE.csv, FILE.svg)"},
     {"curve", 0, "LIST", "learning curve: errors after 50,100,300,1000 rows, all models"},
@@ -25,6 +26,9 @@ static const cli_option fit_options[] = {
     {"draw", 0, "N", "another choice of the rows to learn from (default 0)"},
     {"train", 0, "N", "rows to learn from, those for validation included (default: all others)"},
     {"held-out", 0, "SHARE", "share of the rows that errors are reported on (default 0.2)"},
+    {"features", 0, "NAMES",
+     "more columns that are read beside the architecture, such as accuracies after few epochs"},
+    {"validation", 0, "SHARE", "share of the rows to learn from that is for validation (0.15)"},
     {"name", 0, "NAME", "the cost's name (default: the column's)"},
     {"unit", 0, "UNIT", "its unit (default: what follows the last _ of the name)"},
     {"device", 0, "TEXT", "what it was measured on; kept in the file"},
@@ -63,7 +67,7 @@ static lode_status fit_read_models(fit *f) {
     for (int i = 0; i < n; i++) f->model[f->n_models++] = models[i];
     for (int i = 0; n == 0 && i < lode_n_predictors(); i++) {
         const char *kind = lode_predictor_kind_at(i);
-        if (lode_predictor_check_kind(kind, f->space) == LODE_OK)
+        if (lode_predictor_check_kind(kind, f->space, &f->options) == LODE_OK)
             f->model[f->n_models++] = kind;
         else
             lode_log(LODE_LOG_INFO, "left out: %s", lode_last_error());
@@ -82,6 +86,9 @@ lode_status fit_read_split(fit *f, double held_out) {
     f->split.seed = cli_seed(f->c, 1);
     if (share && !lode_f64_parse(share, &f->split.test))
         return cli_usage_error(f->c, "--held-out %s: want a number such as 0.2", share);
+    share = cli_get(f->c, "validation", NULL);
+    if (share && !lode_f64_parse(share, &f->split.valid))
+        return cli_usage_error(f->c, "--validation %s: want a number such as 0.15", share);
     return cli_get_int(f->c, "train", 0, 2, 1000000000, &f->split.train);
 }
 
@@ -101,13 +108,15 @@ void fit_describe(fit *f, const char *table, const char *column) {
     snprintf(i->device, sizeof i->device, "%s", cli_get(f->c, "device", ""));
     snprintf(i->table, sizeof i->table, "%s", fit_file_name(table));
     snprintf(i->column, sizeof i->column, "%s", column);
+    snprintf(i->given, sizeof i->given, "%s", cli_get(f->c, "features", ""));
 }
 
 static lode_status fit_open(fit *f) {
     const char *space = NULL;
     measured_source source = {.arch_column = cli_get(f->c, "arch-column", NULL),
                               .join = cli_get(f->c, "join", NULL),
-                              .key = cli_get(f->c, "key", NULL)};
+                              .key = cli_get(f->c, "key", NULL),
+                              .features = cli_get(f->c, "features", NULL)};
     LODE_TRY(cli_need(f->c, "space", &space));
     LODE_TRY(cli_need(f->c, "table", &source.path));
     source.columns = cli_get(f->c, "columns", NULL);
@@ -127,7 +136,12 @@ static lode_status fit_open(fit *f) {
         return cli_usage_error(f->c, "-o FILE wants one --model");
     LODE_TRY(measured_read(&source, f->space, &f->table));
     fit_describe(f, source.path, f->table.column[0]);
-    f->rows = (lode_predictor_rows){f->space, f->table.n, f->table.arch, f->table.value};
+    f->rows = (lode_predictor_rows){.space = f->space,
+                                    .n = f->table.n,
+                                    .arch = f->table.arch,
+                                    .value = f->table.value,
+                                    .n_given = f->table.n_given,
+                                    .given = f->table.given};
     return LODE_OK;
 }
 
@@ -168,6 +182,8 @@ static void fit_print(const fit *f, const lode_predictor_info *i, double seconds
     json_object_set_new(j, "bias", lode_json_number(a->bias));
     json_object_set_new(j, "pearson", lode_json_number(a->pearson));
     json_object_set_new(j, "tau_b", lode_json_number(a->tau_b));
+    if (i->reconstructed > 0)
+        json_object_set_new(j, "reconstructed", lode_json_number(i->reconstructed));
     json_array_append_new(list, j);
 }
 
@@ -205,10 +221,14 @@ static lode_status fit_all(fit *f, lode_predictor_part *part, double **predicted
         lode_status status = f->output ? lode_predictor_write(p, f->output) : LODE_OK;
         if (rows && status == LODE_OK) {
             predicted[m] = LODE_NEW_ARRAY(double, f->rows.n);
-            status = predicted[m] ? lode_predictor_predict(p, f->rows.arch, f->rows.n, predicted[m])
+            status = predicted[m] ? lode_predictor_predict_given(p, f->rows.arch, f->rows.given,
+                                                                 f->rows.n, predicted[m])
                                   : LODE_ERR_NO_MEMORY;
         }
-        if (f->output && status == LODE_OK) {
+        if (f->output && status == LODE_OK && info.given[0])
+            cli_print(f->c, "%s: it reads %s beside the architecture, so it is no cost\n",
+                      f->output, info.given);
+        else if (f->output && status == LODE_OK) {
             const char *none = lode_predictor_no_gradient(p);
             cli_print(f->c, "%s: use it as --cost %s=%s; at probabilities: %s\n", f->output,
                       info.quantity, f->output,

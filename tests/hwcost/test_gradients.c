@@ -130,7 +130,7 @@ static void fit_file(priced_space *f, const char *kind, const char *path) {
         for (int d = 0; d < arch[i].n; d++) value[i] += sin(3 * arch[i].option[d] + d);
         part[i] = i % 5 == 0 ? LODE_PART_VALID : LODE_PART_TRAIN;
     }
-    const lode_predictor_rows rows = {f->space, N_ROWS, arch, value};
+    const lode_predictor_rows rows = {.space = f->space, .n = N_ROWS, .arch = arch, .value = value};
     assert_ok(lode_options_default(&lode_predictor_option_table, &o));
     o.hidden = 8;
     o.layers = 1;
@@ -142,12 +142,14 @@ static void fit_file(priced_space *f, const char *kind, const char *path) {
 
 static void check_predictors(priced_space *f, const char *dir) {
     char *path = lode_path_join(dir, "p"), *spec = lode_format("latency_ms=%s", path);
+    lode_predictor_options o;
     int checked = 0;
     if (lode_space_n_decisions(f->space) == 0) goto done; /* a fixed network */
+    assert_ok(lode_options_default(&lode_predictor_option_table, &o));
     for (int i = 0; i < lode_n_predictors(); i++) {
         const char *kind = lode_predictor_kind_at(i);
         lode_cost *cost = NULL;
-        if (lode_predictor_check_kind(kind, f->space) != LODE_OK) continue;
+        if (lode_predictor_check_kind(kind, f->space, &o) != LODE_OK) continue;
         fit_file(f, kind, path);
         assert_ok(lode_cost_open(spec, f->net, 0, &cost));
         if (lode_cost_has_gradient(cost)) {

@@ -18,6 +18,9 @@ static lode_space *open_space(const char *name) {
     return s;
 }
 
+static const lode_encoding_parts with_paths = {.options = true, .paths = true},
+                                 with_all = {.options = true, .paths = true, .counts = true};
+
 typedef struct table {
     double value[LODE_MAX_DECISIONS][LODE_MAX_OPTIONS];
     double *row[LODE_MAX_DECISIONS];
@@ -69,7 +72,7 @@ static void make_rows(const char *space, int64_t n, double curve, made *m) {
         assert_ok(lode_space_sample(s, &rng, &m->arch[i]));
         m->value[i] = make_value(m, &m->arch[i], curve);
     }
-    m->rows = (lode_predictor_rows){s, n, m->arch, m->value};
+    m->rows = (lode_predictor_rows){.space = s, .n = n, .arch = m->arch, .value = m->value};
 }
 
 static void free_rows(made *m) {
@@ -111,6 +114,16 @@ static lode_predictor *fit_made(made *m, const char *kind, int64_t train) {
     return fit_longer(m, kind, train, 1);
 }
 
+static lode_predictor *fit_encoded(made *m, const char *kind, int encoding) {
+    lode_predictor *p = NULL;
+    lode_predictor_split split = lode_predictor_split_defaults();
+    lode_predictor_options o = options();
+    o.encoding = encoding;
+    assert_ok(lode_predictor_split_rows(&m->rows, &split, m->part));
+    assert_ok(lode_predictor_fit(kind, &m->rows, m->part, &o, &about, NULL, &p));
+    return p;
+}
+
 /* ---- encodings ---- */
 
 static void encoding_of_an_architecture_is_that_of_its_one_hot_probabilities(void **state) {
@@ -120,7 +133,7 @@ static void encoding_of_an_architecture_is_that_of_its_one_hot_probabilities(voi
         lode_space *s = open_space(spaces[i]);
         lode_encoding *e = NULL;
         lode_rng rng = lode_rng_stream(1, LODE_RNG_TEST, 2);
-        assert_ok(lode_encoding_create(s, true, &e));
+        assert_ok(lode_encoding_create(s, &with_all, &e));
         int n = lode_encoding_n(e);
         double *x = LODE_NEW_ARRAY(double, 2 * n);
         for (int draw = 0; draw < 20; draw++) {
@@ -130,7 +143,7 @@ static void encoding_of_an_architecture_is_that_of_its_one_hot_probabilities(voi
             lode_encode_arch(e, &a, x);
             lode_encode_relaxed(e, (const double *const *)p.row, x + n);
             assert_memory_equal(x, x + n, (size_t)n * sizeof *x);
-            for (int k = 0; k < n; k++) assert_true(x[k] == 0 || x[k] == 1);
+            for (int k = 0; k < lode_encoding_n_binary(e); k++) assert_true(x[k] == 0 || x[k] == 1);
         }
         lode_free(x);
         lode_encoding_destroy(e);
@@ -145,7 +158,7 @@ static void encoding_pulls_gradients_as_finite_differences_do(void **state) {
         lode_space *s = open_space(spaces[i]);
         lode_encoding *e = NULL;
         lode_rng rng = lode_rng_stream(2, LODE_RNG_TEST, 3);
-        assert_ok(lode_encoding_create(s, true, &e));
+        assert_ok(lode_encoding_create(s, &with_all, &e));
         int n = lode_encoding_n(e);
         double *x = LODE_NEW_ARRAY(double, 3 * n), *up = x + n, *dx = x + 2 * n;
         for (int k = 0; k < n; k++) dx[k] = lode_rng_normal(&rng);
@@ -185,8 +198,8 @@ static void cells_say_what_is_reached(void **state) {
     lode_space *s = open_space("nasbench201");
     lode_encoding *e = NULL, *plain = NULL;
     double x[36];
-    assert_ok(lode_encoding_create(s, true, &e));
-    assert_ok(lode_encoding_create(s, false, &plain));
+    assert_ok(lode_encoding_create(s, &with_paths, &e));
+    assert_ok(lode_encoding_create(s, &(lode_encoding_parts){.options = true}, &plain));
     assert_int_equal(lode_encoding_n(e), 36);
     assert_int_equal(lode_encoding_n(plain), 30);
     assert_true(lode_encoding_has_paths(e) && !lode_encoding_is_linear(e));
@@ -199,6 +212,41 @@ static void cells_say_what_is_reached(void **state) {
     }
     lode_encoding_destroy(e);
     lode_encoding_destroy(plain);
+    lode_space_release(s);
+}
+
+/* Counts are logarithms of costs; given numbers come last, behind their place. */
+static void counts_are_those_of_costs(void **state) {
+    (void)state;
+    lode_space *s = open_space("nasbench201");
+    lode_supernet *net = NULL;
+    lode_encoding *e = NULL;
+    lode_arch a;
+    double x[8] = {[7] = 42}, v = 0;
+    static const char *const cost[] = {"macs", "params", "activation_bytes"};
+    assert_ok(lode_encoding_create(s, &(lode_encoding_parts){.counts = true, .given = 1}, &e));
+    assert_int_equal(lode_encoding_n(e), 8);
+    assert_int_equal(lode_encoding_n_binary(e), 0);
+    assert_int_equal(lode_encoding_n_given(e), 1);
+    assert_false(lode_encoding_is_linear(e));
+    assert_ok(lode_arch_parse(s, "333132", &a)); /* four of six edges are 3x3, one is 1x1 */
+    assert_ok(lode_encode_arch(e, &a, x));
+    assert_ok(lode_supernet_create(s, NULL, LODE_F32, 1, &net));
+    for (int i = 0; i < 3; i++) {
+        lode_cost *c = NULL;
+        assert_ok(lode_cost_open(cost[i], net, 1, &c));
+        assert_ok(lode_cost_hard(c, &a, &v));
+        assert_near(x[i], log1p(v), 1e-12);
+        lode_cost_close(c);
+    }
+    /* 15 cells; a stem and two residual blocks of two 3x3 and one 1x1 each */
+    assert_near(expm1(x[3]), 15 * 4 + 1 + 2 * 2, 1e-6);
+    assert_near(expm1(x[4]), 15 + 2, 1e-6);
+    assert_true(x[5] == 0 && x[7] == 42);
+    lode_encoding_destroy(e);
+    lode_supernet_destroy(net);
+    assert_fails(lode_encoding_create(s, &(lode_encoding_parts){.paths = false}, &e),
+                 LODE_ERR_INVALID, "no features");
     lode_space_release(s);
 }
 
@@ -357,7 +405,7 @@ static void wrong_requests_are_refused(void **state) {
                  "at least 2");
     split.test = 1;
     assert_fails(lode_predictor_split_rows(&m.rows, &split, m.part), LODE_ERR_CONFIG, "[0, 1)");
-    assert_fails(lode_predictor_check_kind("gcn", m.rows.space), LODE_ERR_UNSUPPORTED,
+    assert_fails(lode_predictor_check_kind("gcn", m.rows.space, &o), LODE_ERR_UNSUPPORTED,
                  "no edge of a cell");
     p = fit_made(&m, "linear", 0);
     double v;
@@ -394,7 +442,7 @@ static void damaged_files_say_what(void **state) {
     assert_ok(lode_tensors_save(path, &item, 1, NULL));
     assert_false(lode_predictor_is_file(path));
     assert_fails(lode_predictor_read(path, &q), LODE_ERR_DATA, "lode cost fit");
-    const char *bad[] = {"format", "lode-predictor-1", "info", "{\"kind\": \"oracle\"}", NULL};
+    const char *bad[] = {"format", "lode-predictor-2", "info", "{\"kind\": \"oracle\"}", NULL};
     assert_ok(lode_tensors_save(path, &item, 1, bad));
     assert_fails(lode_predictor_read(path, &q), LODE_ERR_CONFIG, "oracle");
     bad[3] = "{\"kind\": \"mlp\", \"hidden\": 1000000}";
@@ -418,9 +466,9 @@ typedef struct priced {
     char *dir, *path, *spec;
 } priced;
 
-static void open_priced(const char *space, const char *kind, priced *c) {
+static void open_priced(const char *space, const char *kind, int encoding, priced *c) {
     make_rows(space, 150, 1, &c->m);
-    lode_predictor *p = fit_made(&c->m, kind, 0);
+    lode_predictor *p = fit_encoded(&c->m, kind, encoding);
     c->dir = test_temp_dir();
     c->path = lode_path_join(c->dir, "p");
     c->spec = lode_format("latency_ms=%s", c->path);
@@ -443,47 +491,52 @@ static void close_priced(priced *c) {
 }
 
 /* In f64: expected at one-hot is hard, and gradients are finite differences. */
+static void check_gradient(const char *space, const char *kind, int encoding) {
+    priced c = {0};
+    static table p, g;
+    double value = 0, hard = 0;
+    lode_rng rng = lode_rng_stream(5, LODE_RNG_TEST, 4);
+    open_priced(space, kind, encoding, &c);
+    const lode_space *s = c.m.rows.space;
+    fill_random(s, &rng, &p);
+    fill_random(s, &rng, &g);
+    if (!lode_cost_has_gradient(c.cost)) {
+        assert_fails(lode_cost_expected_value(c.cost, (const double *const *)p.row, &value, NULL),
+                     LODE_ERR_UNSUPPORTED, lode_cost_no_gradient(c.cost));
+        assert_ok(lode_cost_hard(c.cost, &c.m.arch[0], &hard));
+        close_priced(&c);
+        return;
+    }
+    assert_ok(lode_cost_expected_value(c.cost, (const double *const *)p.row, &value, g.row));
+    for (int d = 0; d < lode_space_n_decisions(s); d++)
+        for (int k = 0; k < lode_space_decision(s, d)->n_options; k++) {
+            double up = 0, down = 0, h = 1e-5, kept = p.value[d][k];
+            p.value[d][k] = kept + h;
+            assert_ok(lode_cost_expected_value(c.cost, (const double *const *)p.row, &up, NULL));
+            p.value[d][k] = kept - h;
+            assert_ok(lode_cost_expected_value(c.cost, (const double *const *)p.row, &down, NULL));
+            p.value[d][k] = kept;
+            assert_near((up - down) / (2 * h), g.value[d][k], 1e-6);
+        }
+    for (int r = 0; r < 20; r++) {
+        fill_one_hot(&c.m.arch[r], &p);
+        assert_ok(lode_cost_hard(c.cost, &c.m.arch[r], &hard));
+        assert_ok(lode_cost_expected_value(c.cost, (const double *const *)p.row, &value, NULL));
+        assert_true(hard == value);
+    }
+    close_priced(&c);
+}
+
 static void expectation_meets_hard_costs_and_finite_differences(void **state) {
     (void)state;
     for (int i = 0; i < lode_n_predictors(); i++) {
-        priced c = {0};
-        static table p, g;
-        double value = 0, hard = 0;
-        lode_rng rng = lode_rng_stream(5, LODE_RNG_TEST, 4);
         if (lode_predictor_missing_at(i)) continue;
-        open_priced("nasbench201", lode_predictor_kind_at(i), &c);
-        const lode_space *s = c.m.rows.space;
-        fill_random(s, &rng, &p);
-        fill_random(s, &rng, &g);
-        if (!lode_cost_has_gradient(c.cost)) {
-            assert_fails(
-                lode_cost_expected_value(c.cost, (const double *const *)p.row, &value, NULL),
-                LODE_ERR_UNSUPPORTED, lode_cost_no_gradient(c.cost));
-            assert_ok(lode_cost_hard(c.cost, &c.m.arch[0], &hard));
-            close_priced(&c);
-            continue;
-        }
-        assert_ok(lode_cost_expected_value(c.cost, (const double *const *)p.row, &value, g.row));
-        for (int d = 0; d < 6; d++)
-            for (int k = 0; k < 5; k++) {
-                double up = 0, down = 0, h = 1e-5, kept = p.value[d][k];
-                p.value[d][k] = kept + h;
-                assert_ok(
-                    lode_cost_expected_value(c.cost, (const double *const *)p.row, &up, NULL));
-                p.value[d][k] = kept - h;
-                assert_ok(
-                    lode_cost_expected_value(c.cost, (const double *const *)p.row, &down, NULL));
-                p.value[d][k] = kept;
-                assert_near((up - down) / (2 * h), g.value[d][k], 1e-6);
-            }
-        for (int r = 0; r < 20; r++) {
-            fill_one_hot(&c.m.arch[r], &p);
-            assert_ok(lode_cost_hard(c.cost, &c.m.arch[r], &hard));
-            assert_ok(lode_cost_expected_value(c.cost, (const double *const *)p.row, &value, NULL));
-            assert_true(hard == value);
-        }
-        close_priced(&c);
+        check_gradient("nasbench201", lode_predictor_kind_at(i), LODE_READS_OPTIONS);
+        check_gradient("nasbench201", lode_predictor_kind_at(i), LODE_READS_BOTH);
     }
+    check_gradient("nasbench-macro", "lstm", LODE_READS_OPTIONS); /* a chain, then elastic layers */
+    check_gradient("single-path-cifar", "lstm", LODE_READS_OPTIONS);
+    check_gradient("nasbench-macro", "linear", LODE_READS_COUNTS);
 }
 
 /* `linear`: the mean over architectures drawn from p, which for a sum is the sum of means. */
@@ -493,7 +546,7 @@ static void linear_expectation_is_exact(void **state) {
     static table p;
     double expected = 0, sum = 0;
     lode_rng rng = lode_rng_stream(6, LODE_RNG_TEST, 5);
-    open_priced("nasbench-macro", "linear", &c);
+    open_priced("nasbench-macro", "linear", LODE_READS_OPTIONS, &c);
     fill_random(c.m.rows.space, &rng, &p);
     assert_ok(lode_cost_expected_value(c.cost, (const double *const *)p.row, &expected, NULL));
     for (int code = 0; code < 6561; code++) { /* every architecture with its probability */
@@ -525,7 +578,7 @@ static void costs_say_what_does_not_fit(void **state) {
     lode_cost *cost = NULL;
     lode_supernet *net = NULL;
     double value = 0, fixed = 0;
-    open_priced("nasbench-macro", "mlp", &c);
+    open_priced("nasbench-macro", "mlp", LODE_READS_OPTIONS, &c);
     char *wrong = lode_format("energy_mj=%s", c.path);
     assert_fails(lode_cost_open(wrong, c.net, 0, &cost), LODE_ERR_CONFIG, "is of latency_ms");
     assert_null(cost);
@@ -571,11 +624,162 @@ static void gcn_learns_cells_and_darts(void **state) {
     free_rows(&m);
 }
 
+/* What an LSTM has to see is where an option stands: products of neighbours in a chain. */
+static void lstm_learns_what_no_sum_can(void **state) {
+    (void)state;
+    made m = {0};
+    make_rows("nasbench-macro", 500, 4, &m);
+    lode_predictor *linear = fit_made(&m, "linear", 0), *lstm = fit_longer(&m, "lstm", 0, 2);
+    double a = lode_predictor_get_info(linear).held_out.rmse;
+    double b = lode_predictor_get_info(lstm).held_out.rmse;
+    if (!(a > 0.3 && b < 0.5 * a)) fail_msg("linear %g, lstm %g", a, b);
+    lode_predictor_destroy(linear);
+    lode_predictor_destroy(lstm);
+    free_rows(&m);
+}
+
+/* Values are 3 y_4 + 5 (y_4 - y_3): a line in the curve, whatever the architecture. */
+static void given_numbers_are_read_and_needed(void **state) {
+    (void)state;
+    made m = {0};
+    lode_predictor *p = NULL, *q = NULL;
+    lode_predictor_split split = lode_predictor_split_defaults();
+    lode_predictor_options o = options();
+    lode_predictor_info info = about;
+    lode_rng rng = lode_rng_stream(12, LODE_RNG_TEST, 1);
+    double given[4 * 120], a[2], b[2];
+    char *dir = test_temp_dir(), *path = lode_path_join(dir, "p");
+    make_rows("nasbench-macro", 120, 0, &m);
+    for (int i = 0; i < 120; i++) {
+        for (int k = 0; k < 4; k++) given[4 * i + k] = k + lode_rng_uniform(&rng);
+        m.value[i] = 3 * given[4 * i + 3] + 5 * (given[4 * i + 3] - given[4 * i + 2]);
+    }
+    m.rows.n_given = 4;
+    m.rows.given = given;
+    snprintf(info.given, sizeof info.given, "y1,y2,y3,y4");
+    o.encoding = LODE_READS_NONE;
+    o.differences = true;
+    assert_ok(lode_predictor_split_rows(&m.rows, &split, m.part));
+    assert_fails(lode_predictor_fit("lstm", &m.rows, m.part, &o, &info, NULL, &p),
+                 LODE_ERR_UNSUPPORTED, "fit.encoding");
+    assert_ok(lode_predictor_fit("linear", &m.rows, m.part, &o, &info, NULL, &p));
+    assert_int_equal(lode_predictor_n_given(p), 4);
+    assert_int_equal(lode_encoding_n(lode_predictor_encoding(p)), 4 + 3 + 2);
+    assert_true(lode_predictor_get_info(p).held_out.rmse < 1e-5);
+    assert_fails(lode_predictor_predict(p, m.arch, 2, a), LODE_ERR_UNSUPPORTED, "y1,y2,y3,y4");
+    assert_false(lode_predictor_is_exact(p));
+    assert_ok(lode_predictor_predict_given(p, m.arch, given, 2, a));
+    assert_near(a[1], m.value[1], 1e-4);
+    assert_ok(lode_predictor_write(p, path));
+    assert_ok(lode_predictor_read(path, &q));
+    assert_ok(lode_predictor_predict_given(q, m.arch, given, 2, b));
+    assert_memory_equal(a, b, sizeof a);
+    lode_supernet *net = NULL;
+    lode_cost *cost = NULL;
+    char *spec = lode_format("latency_ms=%s", path);
+    assert_ok(lode_supernet_create(m.rows.space, NULL, LODE_F32, 1, &net));
+    assert_fails(lode_cost_open(spec, net, 0, &cost), LODE_ERR_UNSUPPORTED, "is no cost");
+    lode_supernet_destroy(net);
+    lode_predictor_destroy(p);
+    lode_predictor_destroy(q);
+    test_remove_tree(dir);
+    lode_free(spec);
+    lode_free(path);
+    lode_free(dir);
+    free_rows(&m);
+}
+
+/* What no sum says, a kernel does; it is nearer to rows it has learned from than to others. */
+static void kernel_meets_its_rows(void **state) {
+    (void)state;
+    made m = {0};
+    double at[300];
+    make_rows("nasbench-macro", 300, 4, &m);
+    lode_predictor *linear = fit_made(&m, "linear", 0), *kernel = fit_made(&m, "kernel", 0);
+    double a = lode_predictor_get_info(linear).held_out.rmse;
+    double b = lode_predictor_get_info(kernel).held_out.rmse;
+    if (!(b < 0.6 * a)) fail_msg("linear %g, kernel %g", a, b);
+    assert_ok(lode_predictor_predict(kernel, m.arch, 300, at));
+    double sum = 0, n = 0;
+    for (int i = 0; i < 300; i++) {
+        if (m.part[i] != LODE_PART_TRAIN) continue;
+        sum += (at[i] - m.value[i]) * (at[i] - m.value[i]);
+        n++;
+    }
+    assert_true(sqrt(sum / n) < 0.5 * b);
+    lode_predictor_destroy(linear);
+    lode_predictor_destroy(kernel);
+    free_rows(&m);
+}
+
+/* Ranks are met through any rising function: of a sum that is bent, prices are found in order. */
+static void ranks_do_not_mind_a_rising_function(void **state) {
+    (void)state;
+    made m = {0};
+    lode_predictor *p[2] = {NULL}, *q = NULL;
+    lode_predictor_split split = lode_predictor_split_defaults();
+    lode_predictor_options o = options();
+    double value[400], a[2][400], b[5];
+    char *dir = test_temp_dir(), *path = lode_path_join(dir, "p");
+    make_rows("nasbench-macro", 400, 0, &m);
+    o.target = LODE_TARGET_RANK;
+    assert_ok(lode_predictor_split_rows(&m.rows, &split, m.part));
+    for (int bent = 0; bent < 2; bent++) {
+        for (int i = 0; i < 400; i++) value[i] = bent ? exp(m.value[i]) : m.value[i];
+        m.rows.value = value;
+        assert_ok(lode_predictor_fit("kernel", &m.rows, m.part, &o, &about, NULL, &p[bent]));
+        assert_ok(lode_predictor_predict(p[bent], m.arch, 400, a[bent]));
+        lode_predictor_info info = lode_predictor_get_info(p[bent]);
+        assert_true(info.held_out.tau_b > 0.8);
+        assert_false(lode_predictor_is_exact(p[bent]));
+        /* predictions are within what was seen, but for the little that keeps the order */
+        for (int i = 0; i < 400; i++)
+            assert_true(a[bent][i] > info.smallest - 0.05 * (info.largest - info.smallest) &&
+                        a[bent][i] < info.largest + 0.05 * (info.largest - info.smallest));
+    }
+    assert_true(lode_predictor_get_info(p[0]).held_out.tau_b ==
+                lode_predictor_get_info(p[1]).held_out.tau_b);
+    assert_ok(lode_predictor_write(p[1], path));
+    assert_ok(lode_predictor_read(path, &q));
+    assert_ok(lode_predictor_predict(q, m.arch, 5, b));
+    assert_memory_equal(a[1], b, sizeof b);
+    for (int bent = 0; bent < 2; bent++) lode_predictor_destroy(p[bent]);
+    lode_predictor_destroy(q);
+    test_remove_tree(dir);
+    lode_free(path);
+    lode_free(dir);
+    free_rows(&m);
+}
+
+/* Without any target the auto-encoder finds nearly all options of cells it has not seen. */
+static void auto_encoder_finds_options_again(void **state) {
+    (void)state;
+    made m = {0};
+    lode_predictor *p = NULL;
+    lode_predictor_split split = lode_predictor_split_defaults();
+    lode_predictor_options o = options();
+    o.hidden = 128;
+    o.epochs = 1;
+    make_rows("nasbench201", 60, 0, &m);
+    assert_ok(lode_predictor_split_rows(&m.rows, &split, m.part));
+    assert_ok(lode_predictor_fit("semigcn", &m.rows, m.part, &o, &about, NULL, &p));
+    double found = lode_predictor_get_info(p).reconstructed;
+    if (!(found > 0.99)) fail_msg("the auto-encoder finds %g of the options", found);
+    lode_predictor_destroy(p);
+    free_rows(&m);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(encoding_of_an_architecture_is_that_of_its_one_hot_probabilities),
         cmocka_unit_test(encoding_pulls_gradients_as_finite_differences_do),
         cmocka_unit_test(cells_say_what_is_reached),
+        cmocka_unit_test(counts_are_those_of_costs),
+        cmocka_unit_test(lstm_learns_what_no_sum_can),
+        cmocka_unit_test(kernel_meets_its_rows),
+        cmocka_unit_test(ranks_do_not_mind_a_rising_function),
+        cmocka_unit_test(auto_encoder_finds_options_again),
+        cmocka_unit_test(given_numbers_are_read_and_needed),
         cmocka_unit_test(splits_keep_networks_together_and_grow),
         cmocka_unit_test(linear_finds_the_prices_of_a_sum),
         cmocka_unit_test(mlp_learns_what_no_sum_can),

@@ -74,7 +74,8 @@ static lode_transfer *fit_world(world *w, const char *kind) {
     const lode_transfer_rows rows = {w->space, w->n, w->arch, N_DEVICES, names, w->known};
     const lode_transfer_info info = {.unit = "ms", .table = "t.csv", .seed = 3};
     const lode_predictor_split split = lode_predictor_split_defaults();
-    const lode_predictor_rows one = {w->space, w->n, w->arch, w->known};
+    const lode_predictor_rows one = {
+        .space = w->space, .n = w->n, .arch = w->arch, .value = w->known};
     lode_predictor_options o;
     lode_transfer *t = NULL;
     assert_ok(lode_options_default(&lode_predictor_option_table, &o));
@@ -97,7 +98,8 @@ static const lode_predictor_info about = {.quantity = "latency_ms",
 static lode_predictor *adapt(world *w, const lode_transfer *t, int fresh, int64_t samples,
                              uint64_t draw, lode_transfer_report *report) {
     lode_predictor_split split = lode_predictor_split_defaults();
-    const lode_predictor_rows rows = {w->space, w->n, w->arch, w->fresh[fresh]};
+    const lode_predictor_rows rows = {
+        .space = w->space, .n = w->n, .arch = w->arch, .value = w->fresh[fresh]};
     lode_predictor *p = NULL;
     split.train = samples;
     split.valid = 0;
@@ -130,7 +132,8 @@ static void ten_samples_of_a_mixture_are_enough(void **state) {
         assert_int_equal(i.train, 10);
         assert_string_equal(i.kind, "mlp");
         /* the same samples alone say far less */
-        const lode_predictor_rows rows = {w.space, w.n, w.arch, w.fresh[0]};
+        const lode_predictor_rows rows = {
+            .space = w.space, .n = w.n, .arch = w.arch, .value = w.fresh[0]};
         assert_ok(lode_options_default(&lode_predictor_option_table, &o));
         assert_ok(lode_predictor_fit("linear", &rows, w.part, &o, &about, NULL, &scratch));
         double alone = lode_predictor_get_info(scratch).held_out.rmse / deviation(w.fresh[0], w.n);
@@ -345,7 +348,8 @@ static void adapted_predictors_have_gradients(void **state) {
 static double error_of_rows(world *w, const lode_transfer *t, const int64_t *row, int n) {
     lode_predictor *p = NULL;
     lode_transfer_report report;
-    const lode_predictor_rows rows = {w->space, w->n, w->arch, w->fresh[0]};
+    const lode_predictor_rows rows = {
+        .space = w->space, .n = w->n, .arch = w->arch, .value = w->fresh[0]};
     for (int64_t i = 0; i < w->n; i++) w->part[i] = LODE_PART_TEST;
     for (int i = 0; i < n; i++) w->part[row[i]] = LODE_PART_TRAIN;
     assert_ok(lode_transfer_adapt(t, &rows, w->part, &about, &report, &p));
@@ -397,7 +401,7 @@ static void wrong_requests_say_what(void **state) {
                  "want 2 to 256");
     assert_null(t);
     t = fit_world(&w, "linear");
-    lode_predictor_rows few = {w.space, 2, w.arch, w.fresh[0]};
+    lode_predictor_rows few = {.space = w.space, .n = 2, .arch = w.arch, .value = w.fresh[0]};
     w.part[0] = w.part[1] = LODE_PART_TRAIN;
     assert_fails(lode_transfer_adapt(t, &few, w.part, &about, &report, &p), LODE_ERR_DATA,
                  "at least 3");
@@ -408,7 +412,8 @@ static void wrong_requests_say_what(void **state) {
     assert_fails(lode_transfer_adapt(t, &few, w.part, &about, &report, &p), LODE_ERR_DATA,
                  "all 10 samples cost 4");
     make_world("nasbench201", 20, &other);
-    lode_predictor_rows wrong = {other.space, 20, other.arch, other.fresh[0]};
+    lode_predictor_rows wrong = {
+        .space = other.space, .n = 20, .arch = other.arch, .value = other.fresh[0]};
     assert_fails(lode_transfer_adapt(t, &wrong, w.part, &about, &report, &p), LODE_ERR_CONFIG,
                  "nasbench201 has 6");
     assert_fails(lode_transfer_read("/nowhere", &t), LODE_ERR_IO, "/nowhere");

@@ -41,6 +41,12 @@ fit --model linear --json > a.json 2> err || fail "once more"
 "$LODE" cost fit -s nasbench-macro -t numbers.csv --join archs.csv --column phone_ms --model linear --json --progress none > b.json 2> err || { cat err; fail "join"; }
 [ "$(sed 's/"seconds": [0-9.e-]*//' a.json)" = "$(sed 's/"seconds": [0-9.e-]*//' b.json)" ] || { diff a.json b.json; fail "joined rows are others"; }
 
+# A column beside the architecture that tells all; with it there is no cost.
+awk -F, 'NR == 1 {print $0 ",early_ms"} NR > 1 {print $0 "," ($3 == "" ? 0 : $3 / 2 - 1)}' table.csv > early.csv
+early() { "$LODE" cost fit -s nasbench-macro -t early.csv --column phone_ms --features early_ms --model linear --progress none "$@"; }
+early --set fit.encoding=none --json -o early.predictor > out.json 2> err || { cat err; fail "features"; }
+holds "$(number out.json linear rmse) < 1e-4 && $(number out.json linear tau_b) > 0.99"
+
 # The learning curve: a row per model, number of rows and draw; the same files again.
 fit --curve 20,60 --draws 2 -o curve > out 2> err || { cat err; fail "curve"; }
 [ "$(grep -c '^linear,' curve.csv)" -eq 4 ] && [ "$(grep -c '^mlp,' curve.csv)" -eq 4 ] || { cat curve.csv; fail "rows of the curve"; }
@@ -77,6 +83,9 @@ refuse 2 "only with --columns" "$LODE" cost fit -s nasbench-macro -t devices.csv
 refuse 3 "nearest is b_ms" "$LODE" cost adapt --from known.devices --known bb_ms -o x
 refuse 3 "cost fit --columns" "$LODE" cost adapt --from phone.predictor -t devices.csv --column new_ms
 refuse 2 "needed\|--table" "$LODE" cost adapt --from known.devices --column new_ms
+refuse 3 "no column late_ms" "$LODE" cost fit -s nasbench-macro -t early.csv --column phone_ms --features late_ms
+refuse 1 "fit.encoding" early --set fit.encoding=none --model lstm
+refuse 1 "is no cost" "$LODE" cost show -s nasbench-macro -a 12121201 --cost phone_ms=early.predictor
 [ -e x ] && fail "a file after a usage error"
 
 tables="$LODE_SHARED/tables"
