@@ -26,7 +26,7 @@ RECIPE = os.path.join(ROOT, "bench", "fbnet_fronts.yaml")
 BASELINE = "largest=" + ",".join(["k3_e6"] * 20)
 LIMITS = [0.3, 0.45, 0.6]  # shares of the latency of BASELINE
 
-RANDOM_NETWORKS = 2  # the time of a search is about that of a training
+RANDOM_NETWORKS = 4  # as many trainings as take the time of a search and one training
 
 # Epochs make the searches take about the same CPU time; the table of results says how long each took.
 ADAM = ["arch.every=1", "arch.turns=alternate"]
