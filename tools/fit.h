@@ -28,6 +28,8 @@ lode_status fit_one(fit *f, const char *model, const lode_predictor_split *split
 /* fit_curve.c: --curve: all models at each number of rows, with several draws of them, as FILE.csv
    and FILE.svg when there is an output. */
 lode_status fit_curve(fit *f, const int64_t *size, int n_sizes, int n_draws, json_t *result);
+/* fit_beside.c: --beside: other costs, judged on the same rows; adds `beside` to the result. */
+lode_status fit_beside(fit *f, const lode_predictor_part *part, json_t *result);
 /* fit_devices.c: --columns: one model of all columns. */
 lode_status fit_devices(fit *f, lode_predictor_part *part, json_t *result);
 

@@ -35,6 +35,11 @@ static const cli_option fit_options[] = {
     {"arch-column", 0, "NAME", "column of architectures (default: arch, ops or architecture)"},
     {"join", 0, "FILE", "another CSV that has the architectures"},
     {"key", 0, "NAME", "column by which rows of both belong together (default index)"},
+    {"beside", 0, "COST",
+     "another cost (macs, latency_ms=DEVICE, latency_ms=TABLE) judged on the same held-out rows, "
+     "as "
+     "it is and through a line (may be repeated)"},
+    {"batch", 0, "N", "--beside: images per forward pass (default: the table's, else 1)"},
     {"rows", 0, "FILE", "write a CSV of all rows: options, number, part, predictions"},
     {"set", 0, "KEY=VALUE", "change one option of section fit or space (may be repeated)"},
 };
@@ -264,8 +269,10 @@ static lode_status fit_run(cli *c) {
         LODE_GOTO(cli_get_list(c, "curve", "", 4, 1000000000, size, &n_sizes));
         LODE_GOTO(cli_get_int(c, "draws", 3, 1, 1000, &draws));
         LODE_GOTO(fit_curve(&f, size, n_sizes, (int)draws, result));
-    } else
+    } else {
         LODE_GOTO(fit_all(&f, part, predicted, list));
+        LODE_GOTO(fit_beside(&f, part, result));
+    }
     if (f.output) json_object_set_new(result, "file", json_string(f.output));
 done:
     for (int m = 0; m < FIT_MAX_MODELS; m++) lode_free(predicted[m]);

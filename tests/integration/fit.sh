@@ -34,6 +34,11 @@ awk -F, -v n="$(number out.json linear test)" -v rmse="$(number out.json linear 
     NR == 1 {for (i = 1; i <= NF; i++) at[$i] = i}
     NR > 1 && $at["part"] == "test" {d = $at["linear"] - $at["phone_ms"]; sum += d * d; rows++}
     END {d = sqrt(sum / rows) - rmse; exit !(rows == n && d < 1e-12 && d > -1e-12)}' rows.csv || fail "held-out error"
+# Other costs on the same rows: a device file, and the predictor itself, which must be as good as it said.
+fit --model linear --beside phone_ms=phone.predictor --beside macs --json > out.json 2> err || { cat err; fail "beside"; }
+[ "$(grep -c '"line":' out.json)" -eq 4 ] || { cat out.json; fail "two rows per cost beside"; }
+awk '$1 == "\"rmse\":" {sub(",", "", $2); v[++n] = $2} END {exit !(n == 5 && v[2] - v[1] < 1e-9 && v[1] - v[2] < 1e-9 && v[4] > v[5])}' out.json || { cat out.json; fail "errors beside"; }
+fit --model linear --beside latency_ms=raspberry-pi-4 > out 2> err && grep -q "through a line" out || { cat err; fail "device beside"; }
 # Architectures in another file, joined by a key.
 awk -F, 'NR == 1 {print "index,arch"} NR > 1 {print NR "," $2}' table.csv > archs.csv
 awk -F, 'NR == 1 {print "index,phone_ms"} NR > 1 {print NR "," $3}' table.csv > numbers.csv
