@@ -57,6 +57,8 @@ LODE_API lode_status lode_yaml_fail(const lode_yaml *node, const char *fmt, ...)
 LODE_API const char *lode_yaml_name(const lode_yaml *node);
 /* Marks the node and all below it as read, for code that walks `item` by itself. */
 LODE_API void lode_yaml_mark_used(lode_yaml *node);
+/* Another text for a plain scalar. */
+LODE_API lode_status lode_yaml_set_scalar(lode_yaml *node, const char *text);
 /* First map key below `root` that nobody read: an error naming it and the nearest of `known`
    (NULL-terminated, may be NULL) and of the keys that were looked up there in vain. */
 LODE_API lode_status lode_yaml_check_used(const lode_yaml *root, const char *const *known);

@@ -360,3 +360,8 @@ char *lode_yaml_dump(const lode_yaml *root) {
     lode_text_deinit(&t);
     return NULL;
 }
+
+lode_status lode_yaml_set_scalar(lode_yaml *node, const char *text) {
+    if (node->kind != LODE_YAML_SCALAR) return lode_yaml_fail(node, "is no single value");
+    return yaml_set_text(node, text, strlen(text), false);
+}

@@ -5,7 +5,6 @@
    carries as many still unknown (block, combination) pairs as do not contradict each other. A chain
    of 22 layers with 9 options takes 9 traces, not 198. */
 #include "hwcost/cost_internal.h"
-#include "hwcost/hardware.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -38,7 +37,7 @@ static int cost_option_in_class(const lode_block_read *read, int n_options, int 
 /* Sets the decisions of (term, combo) in a half-assigned architecture (-1: free); false when they
  * clash. */
 static bool cost_assign(const lode_cost *c, const cost_term *term, int combo, int *assigned) {
-    int classes[LODE_MAX_READS];
+    int classes[COST_MAX_READS];
     cost_combo_classes(term, combo, classes);
     for (int r = 0; r < term->n_reads; r++) {
         const lode_block_read *read = &term->reads[r];
@@ -66,9 +65,15 @@ static int cost_find_term(const lode_cost *c, uint64_t label) {
 }
 
 lode_status lode_cost_trace(lode_cost *c, const lode_arch *arch, lode_tape *trace) {
+    c->variant = cost_hardware_of(&c->hardware, arch);
     if (lode_cost_form(c) == LODE_FORM_FOLDED)
         return lode_supernet_trace_folded(c->net, arch, c->batch, trace);
     return lode_supernet_trace(c->net, arch, c->batch, c->model->training, trace);
+}
+
+/* Of the device as the architecture traced last has it. */
+static void *cost_self(const lode_cost *c) {
+    return c->hardware.n > 0 ? c->hardware.variant[c->variant]->self : c->self;
 }
 
 /* Does the call lie in the block whose name has this hash? */
@@ -83,11 +88,11 @@ static lode_status cost_price_block(lode_cost *c, const char *name, const lode_t
     *out = 0;
     if (c->model->block_cost)
         return c->model->block_cost(
-            c->self, &(lode_cost_block){.name = name, .trace = trace, .call = call, .n_calls = n},
-            out);
+            cost_self(c),
+            &(lode_cost_block){.name = name, .trace = trace, .call = call, .n_calls = n}, out);
     for (int i = 0; i < n; i++) {
         double price = 0;
-        LODE_TRY(c->model->op_cost(c->self, lode_trace_get(trace, call[i]), &price));
+        LODE_TRY(c->model->op_cost(cost_self(c), lode_trace_get(trace, call[i]), &price));
         *out += price;
     }
     return LODE_OK;
@@ -114,6 +119,10 @@ static lode_status cost_price_trace(lode_cost *c, const lode_tape *trace, const 
         int n = 0;
         price[i] = 0;
         if (arch && c->term[i].known[cost_combo_of(&c->term[i], arch)]) continue;
+        if (i == lode_supernet_n_blocks(c->net)) { /* what the device costs by itself */
+            price[i] = c->model->constant(cost_self(c));
+            continue;
+        }
         for (int k = 0; k < n_calls; k++) {
             const lode_trace_call *one = lode_trace_get(trace, k);
             bool skip = one->is_view && c->model->block_cost;
@@ -167,20 +176,41 @@ static lode_status cost_price_all(lode_cost *c) {
     return LODE_OK;
 }
 
+/* Everything depends on a device that is decided: every term reads those decisions too. */
+static lode_status cost_read_hardware(const lode_cost *c, cost_term *term) {
+    enum { MOST = 1 << 16 };
+    int64_t n = 1;
+    for (int i = 0; i < c->hardware.n_reads; i++) {
+        lode_block_read *read = &term->reads[term->n_reads++];
+        *read = (lode_block_read){.decision = c->hardware.decision[i],
+                                  .n_classes = c->hardware.n_options[i]};
+        for (int k = 0; k < read->n_classes; k++) read->class_of[k] = (uint8_t)k;
+    }
+    for (int r = 0; r < term->n_reads; r++) n *= term->reads[r].n_classes;
+    if (n > MOST)
+        return LODE_FAIL(LODE_ERR_CONFIG,
+                         "cost %s: a block and the device can be %lld different ones together, and "
+                         "each is priced; at most %d are possible, so decide less of the device",
+                         c->name, (long long)n, (int)MOST);
+    term->n_combos = (int)n;
+    return LODE_OK;
+}
+
 static lode_status cost_list_terms(lode_cost *c) {
-    c->n_terms = lode_supernet_n_blocks(c->net);
+    int n_blocks = lode_supernet_n_blocks(c->net);
+    bool decided = c->hardware.n_reads > 0 && c->model->constant;
+    c->n_terms = n_blocks + decided;
     c->term = LODE_NEW_ARRAY(cost_term, c->n_terms + 1);
     if (!c->term) return LODE_ERR_NO_MEMORY;
     for (int i = 0; i < c->n_terms; i++) {
-        const lode_block *block = lode_supernet_block(c->net, i);
+        const lode_block *block = i < n_blocks ? lode_supernet_block(c->net, i) : NULL;
         cost_term *term = &c->term[i];
-        term->label = lode_hash_bytes(block->name, strlen(block->name), 0);
-        term->n_reads = block->n_reads;
-        term->n_combos = 1;
-        for (int r = 0; r < block->n_reads; r++) {
-            term->reads[r] = block->reads[r];
-            term->n_combos *= block->reads[r].n_classes;
+        if (block) {
+            term->label = lode_hash_bytes(block->name, strlen(block->name), 0);
+            term->n_reads = block->n_reads;
+            for (int r = 0; r < block->n_reads; r++) term->reads[r] = block->reads[r];
         }
+        LODE_TRY(cost_read_hardware(c, term));
         term->price = LODE_NEW_ARRAY(double, term->n_combos);
         term->known = LODE_NEW_ARRAY(bool, term->n_combos);
         if (!term->price || !term->known) return LODE_ERR_NO_MEMORY;
@@ -230,21 +260,16 @@ static void cost_list_decisions(lode_cost *c) {
         c->n_options[d] = lode_space_decision(space, d)->n_options;
 }
 
-lode_status cost_create(const lode_cost_model *model, void *self, bool owns_self, const char *name,
-                        lode_supernet *net, int64_t batch, lode_cost **out) {
-    *out = NULL;
+/* Everything but who owns what. */
+static lode_status cost_start(lode_cost *c, const lode_cost_model *model, void *self,
+                              const char *name, lode_supernet *net, int64_t batch,
+                              lode_cost **out) {
     lode_status status = LODE_OK;
-    lode_cost *c = LODE_NEW(lode_cost);
-    if (!c) {
-        if (owns_self && model->close) model->close(self);
-        return LODE_ERR_NO_MEMORY;
-    }
     c->model = model;
     c->self = self;
-    c->owns_self = owns_self;
     c->net = net;
     c->batch = batch > 0 ? batch : 1;
-    c->constant = model->constant ? model->constant(self) : 0;
+    c->constant = model->constant && c->hardware.n_reads == 0 ? model->constant(self) : 0;
     snprintf(c->name, sizeof c->name, "%s", name);
     cost_list_decisions(c);
     if (model->bind) LODE_GOTO(model->bind(self, lode_supernet_space(net)));
@@ -257,6 +282,31 @@ lode_status cost_create(const lode_cost_model *model, void *self, bool owns_self
 done:
     if (c) lode_cost_close(c);
     return status;
+}
+
+lode_status cost_create(const lode_cost_model *model, void *self, bool owns_self, const char *name,
+                        lode_supernet *net, int64_t batch, lode_cost **out) {
+    lode_cost *c = LODE_NEW(lode_cost);
+    *out = NULL;
+    if (!c) {
+        if (owns_self && model->close) model->close(self);
+        return LODE_ERR_NO_MEMORY;
+    }
+    c->owns_self = owns_self;
+    return cost_start(c, model, self, name, net, batch, out);
+}
+
+lode_status cost_create_on(const lode_cost_model *model, cost_hardware *h, const char *name,
+                           lode_supernet *net, int64_t batch, lode_cost **out) {
+    lode_cost *c = LODE_NEW(lode_cost);
+    *out = NULL;
+    if (!c) {
+        cost_hardware_close(h);
+        return LODE_ERR_NO_MEMORY;
+    }
+    c->hardware = *h;
+    *h = (cost_hardware){0};
+    return cost_start(c, model, c->hardware.variant[0]->self, name, net, batch, out);
 }
 
 lode_status lode_cost_from_model(const lode_cost_model *model, void *self, lode_supernet *net,
@@ -273,7 +323,7 @@ void lode_cost_close(lode_cost *c) {
     lode_free(c->term);
     lode_tape_destroy(c->trace);
     if (c->owns_self && c->model->close) c->model->close(c->self);
-    lode_hardware_close(c->hardware);
+    cost_hardware_close(&c->hardware);
     lode_free(c);
 }
 
@@ -329,7 +379,7 @@ done:
 
 lode_status lode_cost_of_trace(lode_cost *c, const lode_tape *trace, double *out) {
     *out = 0;
-    if (c->model->trace_cost) return c->model->trace_cost(c->self, trace, out);
+    if (c->model->trace_cost) return c->model->trace_cost(cost_self(c), trace, out);
     if (c->model->arch_cost)
         return LODE_FAIL(LODE_ERR_UNSUPPORTED, "cost %s prices architectures, not traces", c->name);
     if (c->model->choice_cost)

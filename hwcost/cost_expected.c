@@ -13,16 +13,16 @@
 /* One term at given probabilities; adds to *value and, when wanted, to gradient[d][k]. */
 static void expected_term(const cost_term *term, const int *n_options, const double *const *p,
                           double *value, double *const *gradient) {
-    double mass[LODE_MAX_READS][LODE_MAX_OPTIONS];
+    double mass[COST_MAX_READS][LODE_MAX_OPTIONS];
     for (int r = 0; r < term->n_reads; r++) {
         const lode_block_read *read = &term->reads[r];
         memset(mass[r], 0, sizeof mass[r]);
         for (int k = 0; k < n_options[read->decision]; k++)
             mass[r][read->class_of[k]] += p[read->decision][k];
     }
-    double slope[LODE_MAX_READS][LODE_MAX_OPTIONS] = {{0}};
+    double slope[COST_MAX_READS][LODE_MAX_OPTIONS] = {{0}};
     for (int combo = 0; combo < term->n_combos; combo++) {
-        int classes[LODE_MAX_READS];
+        int classes[COST_MAX_READS];
         cost_combo_classes(term, combo, classes);
         double product = 1;
         for (int r = 0; r < term->n_reads; r++) product *= mass[r][classes[r]];

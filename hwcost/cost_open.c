@@ -114,18 +114,16 @@ static lode_status cost_open_foreign(const char *spec, const char *name, const c
 /* A device file: the cost owns it, the model is one of its quantities. */
 static lode_status cost_open_hardware(const char *spec, const char *name, const char *argument,
                                       lode_supernet *net, int64_t batch, lode_cost **out) {
-    lode_hardware *h = NULL;
-    lode_status status = lode_hardware_open(argument, &h);
-    const lode_cost_model *model = status == LODE_OK ? lode_hardware_find_quantity(h, name) : NULL;
-    if (status == LODE_OK && !model) status = LODE_ERR_CONFIG;
-    if (status == LODE_OK) status = cost_create(model, h->self, false, name, net, batch, out);
-    if (status == LODE_OK) {
-        (*out)->hardware = h;
-        return LODE_OK;
+    cost_hardware h;
+    lode_status status = cost_hardware_open(argument, net, &h);
+    const lode_cost_model *model =
+        status == LODE_OK ? lode_hardware_find_quantity(h.variant[0], name) : NULL;
+    if (status == LODE_OK && !model) {
+        cost_hardware_close(&h);
+        status = LODE_ERR_CONFIG;
     }
-    lode_hardware_close(h);
-    (void)lode_error_context("cost \"%s\"", spec);
-    return status;
+    if (status == LODE_OK) status = cost_create_on(model, &h, name, net, batch, out);
+    return status == LODE_OK ? LODE_OK : lode_error_context("cost \"%s\"", spec);
 }
 
 lode_status lode_cost_open(const char *spec, lode_supernet *net, int64_t batch, lode_cost **out) {

@@ -201,13 +201,31 @@ static lode_status hardware_read(lode_yaml *root, const char *dtype, lode_hardwa
     return lode_yaml_check_used(root, NULL);
 }
 
-lode_status lode_hardware_parse(const char *text, const char *name, const char *dtype,
-                                lode_hardware **out) {
+/* The value of "rows", or of "tile.m" in the map `tile`. */
+static lode_status hardware_set(lode_yaml *root, const lode_hardware_setting *s) {
+    const char *dot = strchr(s->key, '.');
+    char *first = lode_strndup(s->key, dot ? (size_t)(dot - s->key) : strlen(s->key));
+    if (!first) return LODE_ERR_NO_MEMORY;
+    lode_yaml *node = root->kind == LODE_YAML_MAP ? lode_yaml_get(root, first) : NULL;
+    if (dot && node) node = node->kind == LODE_YAML_MAP ? lode_yaml_get(node, dot + 1) : NULL;
+    lode_free(first);
+    if (!node || node->kind != LODE_YAML_SCALAR)
+        return LODE_FAIL(LODE_ERR_CONFIG,
+                         "%s: the space decides `%s`, which must be a key of this file with one "
+                         "value",
+                         lode_yaml_name(root), s->key);
+    return lode_yaml_set_scalar(node, s->value);
+}
+
+static lode_status hardware_parse(const char *text, const char *name, const char *dtype,
+                                  const lode_hardware_setting *setting, int n,
+                                  lode_hardware **out) {
     lode_yaml *root = NULL;
     lode_status status = LODE_OK;
     lode_hardware *h = NULL;
     *out = NULL;
     LODE_GOTO(lode_yaml_parse(text, name, &root));
+    for (int i = 0; i < n; i++) LODE_GOTO(hardware_set(root, &setting[i]));
     h = LODE_NEW(lode_hardware);
     LODE_GOTO(h ? LODE_OK : LODE_ERR_NO_MEMORY);
     LODE_GOTO(hardware_read(root, dtype, h));
@@ -219,22 +237,32 @@ done:
     return status;
 }
 
-lode_status lode_hardware_open(const char *file, lode_hardware **out) {
+lode_status lode_hardware_parse(const char *text, const char *name, const char *dtype,
+                                lode_hardware **out) {
+    return hardware_parse(text, name, dtype, NULL, 0, out);
+}
+
+lode_status lode_hardware_open_with(const char *file, const lode_hardware_setting *setting, int n,
+                                    lode_hardware **out) {
     const char *colon = hardware_find_dtype(file);
     char *name = lode_strndup(file, colon ? (size_t)(colon - file) : strlen(file)), *path = NULL;
     void *text = NULL;
-    size_t n = 0;
+    size_t size = 0;
     lode_status status = name ? LODE_OK : LODE_ERR_NO_MEMORY;
     *out = NULL;
     LODE_GOTO(status);
     LODE_GOTO(hardware_find(name, &path));
-    LODE_GOTO(lode_file_read(path, &text, &n));
-    LODE_GOTO(lode_hardware_parse(text, path, colon ? colon + 1 : NULL, out));
+    LODE_GOTO(lode_file_read(path, &text, &size));
+    LODE_GOTO(hardware_parse(text, path, colon ? colon + 1 : NULL, setting, n, out));
 done:
     lode_free(text);
     lode_free(path);
     lode_free(name);
     return status;
+}
+
+lode_status lode_hardware_open(const char *file, lode_hardware **out) {
+    return lode_hardware_open_with(file, NULL, 0, out);
 }
 
 void lode_hardware_close(lode_hardware *h) {

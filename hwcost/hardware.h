@@ -53,6 +53,14 @@ LODE_API lode_status lode_hardware_open(const char *file, lode_hardware **out);
 /* The same from YAML text; `name` is what messages call it. dtype NULL: the text's. */
 LODE_API lode_status lode_hardware_parse(const char *text, const char *name, const char *dtype,
                                          lode_hardware **out);
+/* A key of the file with another value than the file's: "tile.m", "16". */
+typedef struct lode_hardware_setting {
+    const char *key, *value;
+} lode_hardware_setting;
+/* As lode_hardware_open, with keys of the file set otherwise. LODE_ERR_CONFIG: the file has no such
+   key, or the device cannot be built so. */
+LODE_API lode_status lode_hardware_open_with(const char *file, const lode_hardware_setting *setting,
+                                             int n, lode_hardware **out);
 LODE_API void lode_hardware_close(lode_hardware *h);
 /* NULL and a story when the kind does not offer it. */
 LODE_API const lode_cost_model *lode_hardware_find_quantity(const lode_hardware *h,

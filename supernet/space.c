@@ -175,6 +175,7 @@ static lode_status space_compile(lode_space *s, const char *file) {
     LODE_TRY(space_read_sets(s, s->root));
     LODE_TRY(space_read_cells(s, s->root));
     LODE_TRY(space_read_layers(s, s->root));
+    LODE_TRY(space_read_hardware(s, s->root));
     LODE_TRY(lode_yaml_check_used(s->root, NULL));
     LODE_TRY(space_check_promises(s));
     return s->canonical == SPACE_CANONICAL_CELL ? space_list_canonical(s) : LODE_OK;

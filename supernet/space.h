@@ -15,14 +15,15 @@
 
 #define LODE_MAX_OPTIONS 32
 
-/* What it is about: which block, or a size: channels of layers, kernel or expansion of a block,
-   side of the input. */
+/* What it is about: which block; a size: channels of layers, kernel or expansion of a block, side
+   of the input; or a key of the device file (hwcost/hardware.h). */
 typedef enum lode_decision_kind {
     LODE_DECISION_BLOCK,
     LODE_DECISION_WIDTH,
     LODE_DECISION_KERNEL,
     LODE_DECISION_EXPAND,
-    LODE_DECISION_RESOLUTION
+    LODE_DECISION_RESOLUTION,
+    LODE_DECISION_HARDWARE /* of the device: no layer reads it, costs of device files do */
 } lode_decision_kind;
 
 typedef struct lode_decision {
@@ -33,6 +34,8 @@ typedef struct lode_decision {
     /* of sizes: */
     const double *value;       /* [n_options] ascending */
     const char *block;         /* kernel, expansion: path of the block's parameters, "layer3.mb" */
+    const char *key;           /* hardware: of the device file, "tile.m"; else NULL */
+    const char *const *text;   /* hardware: [n_options] what the key is set to, "16" */
     int parent, parent_option; /* read only where that option is chosen; parent -1: always */
 } lode_decision;
 

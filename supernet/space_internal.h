@@ -164,6 +164,8 @@ bool space_is_parent(const lode_space *s, int decision);
 void space_clear_unread(const lode_space *s, lode_arch *a);
 
 /* ---- space_layers.c ---- */
+/* space_hardware.c: decisions of the device, behind those of the layers. */
+lode_status space_read_hardware(lode_space *s, lode_yaml *root);
 lode_status space_read_layers(lode_space *s, lode_yaml *root);
 /* The block of an edge's option, and where it stands. */
 lode_site space_edge_site(const space_layer *l, const space_edge *e);

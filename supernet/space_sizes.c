@@ -127,7 +127,9 @@ int space_option_combinations(const space_op *op) {
 
 bool lode_space_has_sizes(const lode_space *s) {
     for (int64_t d = 0; d < s->n_decisions; d++)
-        if (s->decision[d].kind != LODE_DECISION_BLOCK) return true;
+        if (s->decision[d].kind != LODE_DECISION_BLOCK &&
+            s->decision[d].kind != LODE_DECISION_HARDWARE)
+            return true;
     return false;
 }
 

@@ -27,7 +27,8 @@ static const lode_block *summary_block(const lode_supernet *net, const char *lab
 }
 
 static bool summary_is_size(const lode_space *s, int decision) {
-    return s->decision[decision].kind != LODE_DECISION_BLOCK;
+    return s->decision[decision].kind != LODE_DECISION_BLOCK &&
+           s->decision[decision].kind != LODE_DECISION_HARDWARE;
 }
 
 /* All decisions at option k, or at their last one; sizes at their smallest (sign -1) or largest. */

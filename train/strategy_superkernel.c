@@ -144,7 +144,8 @@ static lode_status superkernel_check_choice(const superkernel_strategy *s, int d
 
 static lode_status superkernel_read_space(superkernel_strategy *s) {
     for (int d = 0; d < s->n; d++)
-        if (lode_space_decision(s->chains.space, d)->kind != LODE_DECISION_BLOCK)
+        if (lode_space_decision(s->chains.space, d)->kind != LODE_DECISION_BLOCK &&
+            lode_space_decision(s->chains.space, d)->kind != LODE_DECISION_HARDWARE)
             LODE_TRY(superkernel_read_size(s, d));
     for (int d = 0; d < s->n; d++)
         if (lode_space_decision(s->chains.space, d)->kind == LODE_DECISION_BLOCK)
