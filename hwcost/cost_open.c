@@ -139,6 +139,7 @@ lode_status lode_cost_open(const char *spec, lode_supernet *net, int64_t batch, 
     /* NAME=FILE is a device, a predictor or a measured table unless a model of that name takes
        files itself. */
     const lode_cost_model *model = lode_cost_model_find(name);
+    if (model && !model->open && argument) model = NULL; /* counted without, a file's with one */
     if (!model && argument && lode_hardware_is_file(argument))
         return cost_open_hardware(spec, name, argument, net, batch, out);
     if ((!model && argument && lode_predictor_is_file(argument)) ||

@@ -64,3 +64,26 @@ const lode_cost_model lode_cost_model_activation_bytes = {
     .unit = count_unit_bytes,
     .op_cost = count_activation_bytes,
 };
+
+/* ---- no sum ---- */
+
+static lode_status count_peak_memory(void *self, const lode_tape *trace, double *out) {
+    size_t bytes;
+    (void)self;
+    LODE_TRY(lode_frozen_plan_bytes(trace, &bytes));
+    *out = (double)bytes;
+    return LODE_OK;
+}
+
+static lode_form count_folded(const void *self) {
+    (void)self;
+    return LODE_FORM_FOLDED;
+}
+
+const lode_cost_model lode_cost_model_peak_memory_bytes = {
+    .name = "peak_memory_bytes",
+    .about = "most bytes of input and activations that Lode's own inference holds at a time",
+    .unit = count_unit_bytes,
+    .trace_cost = count_peak_memory,
+    .form = count_folded,
+};

@@ -7,7 +7,7 @@
 typedef size_t replay_offsets[1 + LODE_MAX_AUX];
 
 /* Offsets into one block of *bytes for all calls of a trace, offset[lode_trace_n(trace)]. y_id's
-   value stays to the end. */
-lode_status replay_give_places(const lode_tape *trace, int y_id, replay_offsets *offset,
-                               size_t *bytes);
+   value stays to the end. Values are a `slices`-th of what was traced. */
+lode_status replay_give_places(const lode_tape *trace, int y_id, int64_t slices,
+                               replay_offsets *offset, size_t *bytes);
 #endif

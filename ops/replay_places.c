@@ -19,7 +19,8 @@ typedef struct replay_places {
     size_t bytes; /* the most so far */
 } replay_places;
 
-static size_t places_round(size_t bytes) {
+static size_t places_bytes(const lode_tensor *t, int64_t slices) {
+    const size_t bytes = lode_tensor_bytes(t) / (size_t)slices;
     return (bytes + REPLAY_ALIGNMENT - 1) / REPLAY_ALIGNMENT * REPLAY_ALIGNMENT;
 }
 
@@ -44,26 +45,37 @@ static lode_status places_find(replay_places *p, size_t bytes, int last_use, siz
     return LODE_OK;
 }
 
-static lode_status places_of_call(replay_places *p, const lode_tape *trace, int y_id, int i,
-                                  size_t *offset) {
+static lode_status places_of_call(replay_places *p, const lode_tape *trace, int y_id,
+                                  int64_t slices, int i, size_t *offset) {
     const lode_trace_call *t = lode_trace_get(trace, i);
     int last = t->y_id == y_id ? lode_trace_n(trace) : lode_trace_last_use(trace, t->y_id);
     places_end(p, i);
     if (t->is_view) return LODE_OK;
-    LODE_TRY(places_find(p, places_round(lode_tensor_bytes(t->call.y)), last, &offset[0]));
+    LODE_TRY(places_find(p, places_bytes(t->call.y, slices), last, &offset[0]));
     for (int k = 0; k < LODE_MAX_AUX && t->call.aux[k] != NULL; k++)
-        LODE_TRY(
-            places_find(p, places_round(lode_tensor_bytes(t->call.aux[k])), i, &offset[1 + k]));
+        LODE_TRY(places_find(p, places_bytes(t->call.aux[k], slices), i, &offset[1 + k]));
     return LODE_OK;
 }
 
-lode_status replay_give_places(const lode_tape *trace, int y_id, replay_offsets *offset,
-                               size_t *bytes) {
+lode_status replay_give_places(const lode_tape *trace, int y_id, int64_t slices,
+                               replay_offsets *offset, size_t *bytes) {
     replay_places p = {0};
     lode_status status = LODE_OK;
     for (int i = 0; status == LODE_OK && i < lode_trace_n(trace); i++)
-        status = places_of_call(&p, trace, y_id, i, offset[i]);
+        status = places_of_call(&p, trace, y_id, slices, i, offset[i]);
     *bytes = p.bytes;
     lode_free(p.place);
+    return status;
+}
+
+lode_status lode_replay_plan(const lode_tape *trace, int64_t n_slices, size_t *bytes) {
+    const int n = lode_trace_n(trace);
+    replay_offsets *offset = LODE_NEW_ARRAY(replay_offsets, n + 1);
+    *bytes = 0;
+    if (offset == NULL) return LODE_ERR_NO_MEMORY;
+    lode_status status = n == 0 ? LODE_OK
+                                : replay_give_places(trace, lode_trace_get(trace, n - 1)->y_id,
+                                                     n_slices, offset, bytes);
+    lode_free(offset);
     return status;
 }

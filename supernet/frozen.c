@@ -41,6 +41,11 @@ lode_status lode_supernet_trace_folded(lode_supernet *net, const lode_arch *arch
     return frozen_trace(net, arch, batch, LODE_FORM_FOLDED, false, trace, &x, &y);
 }
 
+lode_status lode_supernet_trace_deployed(lode_supernet *net, const lode_arch *arch, int64_t batch,
+                                         lode_tape *trace, lode_var **x, lode_var **y) {
+    return frozen_trace(net, arch, batch, LODE_FORM_FOLDED, true, trace, x, y);
+}
+
 /* The most that one call reads and writes of what depends on the image, per image. */
 static size_t frozen_image_bytes(const lode_tape *trace, int64_t batch) {
     size_t most = 1;
@@ -59,6 +64,18 @@ static int64_t frozen_slice(const lode_tape *trace, int64_t batch) {
     if (fit > batch / FROZEN_SLICES) fit = batch / FROZEN_SLICES;
     while (images > 1 && (images > fit || batch % images != 0)) images--;
     return images;
+}
+
+lode_status lode_frozen_plan_bytes(const lode_tape *whole, size_t *bytes) {
+    *bytes = 0;
+    if (lode_trace_n(whole) == 0) return LODE_OK;
+    const lode_tensor *x = lode_trace_get(whole, 0)->call.x[0];
+    const int64_t batch = x->shape.dim[0], images = frozen_slice(whole, batch);
+    LODE_TRY(lode_replay_plan(whole, batch / images, bytes));
+    *bytes += lode_tensor_bytes(x);
+    if (images != batch)
+        *bytes += lode_tensor_bytes(lode_trace_get(whole, lode_trace_n(whole) - 1)->call.y);
+    return LODE_OK;
 }
 
 /* ---- life ---- */

@@ -26,6 +26,12 @@ LODE_API const char *lode_form_name(lode_form form);
 LODE_API lode_status lode_supernet_trace_folded(lode_supernet *net, const lode_arch *arch,
                                                 int64_t batch, lode_tape *trace);
 
+/* The same with the contents of folded weights, of a network without decisions about sizes (else
+   extract first); *x, *y: input and result, for a replay or a writer of files. */
+LODE_API lode_status lode_supernet_trace_deployed(lode_supernet *net, const lode_arch *arch,
+                                                  int64_t batch, lode_tape *trace, lode_var **x,
+                                                  lode_var **y);
+
 typedef struct lode_frozen lode_frozen;
 /* arch NULL: a fixed network. Weights and statistics are those of now; where sizes are decisions
    the architecture is extracted first. Copies the folded and the packed ones and borrows the rest:
@@ -45,4 +51,8 @@ LODE_API const lode_tape *lode_frozen_trace(const lode_frozen *f);
 LODE_API int64_t lode_frozen_slices(const lode_frozen *f);
 LODE_API int lode_frozen_lanes(const lode_frozen *f);    /* slices at a time */
 LODE_API size_t lode_frozen_bytes(const lode_frozen *f); /* of values between input and logits */
+/* What a run of one lane holds of everything that depends on the image, from a trace of the whole
+   batch (lode_supernet_trace_folded): the input, the block of lode_frozen_bytes, and the logits
+   where slices leave theirs. Each further lane has a block more. Without weights and workspace. */
+LODE_API lode_status lode_frozen_plan_bytes(const lode_tape *whole, size_t *bytes);
 #endif
