@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -106,6 +107,47 @@ static int platform_count_cores(void) {
     if (quota > 0 && period > 0 && quota / period < (double)n) n = (long)(quota / period + 0.5);
 #endif
     return n < 1 ? 1 : (int)n;
+}
+
+#if defined(__linux__)
+/* "0-3,6" into set. */
+static bool platform_parse_cpus(const char *list, cpu_set_t *set) {
+    const char *at = list;
+    CPU_ZERO(set);
+    do {
+        char *end;
+        long first = strtol(at, &end, 10), last = first;
+        if (end == at || *at == '-' || *at == '+') return false;
+        at = end;
+        if (*at == '-') {
+            last = strtol(at + 1, &end, 10);
+            if (end == at + 1) return false;
+            at = end;
+        }
+        if (first < 0 || last < first || last >= CPU_SETSIZE) return false;
+        for (long cpu = first; cpu <= last; cpu++) CPU_SET((size_t)cpu, set);
+    } while (*at++ == ',');
+    return at[-1] == '\0';
+}
+#endif
+
+lode_status lode_pin_cpus(const char *list) {
+#if defined(__linux__)
+    cpu_set_t set, have;
+    if (!platform_parse_cpus(list, &set))
+        return LODE_FAIL(LODE_ERR_INVALID, "CPUs \"%s\": want numbers and ranges, e.g. 0,2-3",
+                         list);
+    if (sched_getaffinity(0, sizeof have, &have) == 0)
+        for (size_t cpu = 0; cpu < CPU_SETSIZE; cpu++)
+            if (CPU_ISSET(cpu, &set) && !CPU_ISSET(cpu, &have))
+                return LODE_FAIL(LODE_ERR_INVALID, "CPUs \"%s\": this process may not use CPU %d",
+                                 list, (int)cpu);
+    if (sched_setaffinity(0, sizeof set, &set) != 0)
+        return LODE_FAIL(LODE_ERR_IO, "CPUs \"%s\": %s", list, strerror(errno));
+    return LODE_OK;
+#else
+    return LODE_FAIL(LODE_ERR_UNSUPPORTED, "CPUs \"%s\": this system cannot bind a process", list);
+#endif
 }
 
 int64_t lode_cpu_cache_bytes(int level) {
@@ -215,6 +257,110 @@ lode_status lode_run_command(const char *command, char **output, int *exit_code)
     *exit_code = WIFSIGNALED(code) ? 128 + WTERMSIG(code) : WEXITSTATUS(code);
     *output = lode_text_take(&text);
     return *output != NULL ? LODE_OK : LODE_ERR_NO_MEMORY;
+}
+
+/* ---- commands with arguments and a limit ---- */
+
+enum { PLATFORM_OUTPUT_KEPT = 4096 };
+
+/* The last PLATFORM_OUTPUT_KEPT bytes of a growing output. */
+typedef struct platform_tail {
+    char bytes[2 * PLATFORM_OUTPUT_KEPT];
+    size_t n;
+} platform_tail;
+
+static void tail_add(platform_tail *t, const char *bytes, size_t n) {
+    if (t->n + n > sizeof t->bytes) {
+        size_t keep = t->n < PLATFORM_OUTPUT_KEPT ? t->n : PLATFORM_OUTPUT_KEPT;
+        memmove(t->bytes, t->bytes + t->n - keep, keep);
+        t->n = keep;
+    }
+    memcpy(t->bytes + t->n, bytes, n);
+    t->n += n;
+}
+
+/* In the child, where only what is safe after fork may run. */
+static void command_become(char *const *argv, const int *ends) {
+    setpgid(0, 0);
+    signal(SIGINT, SIG_DFL);
+    signal(SIGTERM, SIG_DFL);
+    dup2(ends[1], 1);
+    dup2(ends[1], 2);
+    close(ends[0]);
+    close(ends[1]);
+    execv("/bin/sh", argv);
+    _exit(127);
+}
+
+/* Waits up to 50 ms for output and takes it; false at its end. */
+static bool command_read(int fd, platform_tail *tail) {
+    char bytes[PLATFORM_OUTPUT_KEPT];
+    struct pollfd p = {fd, POLLIN, 0};
+    if (poll(&p, 1, 50) <= 0) return true;
+    ssize_t n = read(fd, bytes, sizeof bytes);
+    if (n < 0) return errno == EINTR;
+    tail_add(tail, bytes, (size_t)n);
+    return n > 0;
+}
+
+/* Until the shell ends; what it leaves running in the background is ended with it. */
+static lode_status command_wait(pid_t child, int fd, double timeout_s, platform_tail *tail,
+                                lode_command_end *end) {
+    const double begun = lode_clock();
+    bool open = true, stopped = false;
+    int code = 0;
+    for (;;) {
+        pid_t who = waitpid(child, &code, WNOHANG);
+        end->seconds = lode_clock() - begun;
+        if (who == child || (who < 0 && errno != EINTR)) break;
+        if (!end->timed_out) end->timed_out = timeout_s > 0 && end->seconds > timeout_s;
+        stopped = stopped || lode_caught_signal() != 0;
+        if (end->timed_out || stopped) kill(-child, SIGKILL);
+        if (open)
+            open = command_read(fd, tail);
+        else
+            poll(NULL, 0, 10);
+    }
+    kill(-child, SIGKILL);
+    for (int i = 0; open && i < 20; i++) open = command_read(fd, tail);
+    end->exit_code = WIFSIGNALED(code) ? 128 + WTERMSIG(code) : WEXITSTATUS(code);
+    return stopped ? LODE_FAIL(LODE_ERR_STOPPED, "stopped on request") : LODE_OK;
+}
+
+lode_status lode_run_with_arguments(const char *command, const char *const *arguments, int64_t n,
+                                    double timeout_s, lode_command_end *end) {
+    lode_status status = LODE_OK;
+    int ends[2] = {-1, -1};
+    char **argv = LODE_NEW_ARRAY(char *, n + 5), *text = lode_strdup(command);
+    platform_tail *tail = LODE_NEW(platform_tail);
+    *end = (lode_command_end){.exit_code = -1};
+    LODE_GOTO(argv && text && tail ? LODE_OK : LODE_ERR_NO_MEMORY);
+    argv[0] = lode_strdup("sh");
+    argv[1] = lode_strdup("-c");
+    argv[2] = text;
+    argv[3] = lode_strdup("lode");
+    for (int64_t i = 0; i < n; i++) argv[4 + i] = lode_strdup(arguments[i]);
+    for (int64_t i = 0; i < n + 4; i++) LODE_GOTO(argv[i] ? LODE_OK : LODE_ERR_NO_MEMORY);
+    fflush(NULL);
+    pid_t child = pipe(ends) == 0 ? fork() : -1;
+    if (child < 0)
+        LODE_GOTO(LODE_FAIL(LODE_ERR_IO, "cannot run `%s`: %s", command, strerror(errno)));
+    if (child == 0) command_become(argv, ends);
+    setpgid(child, child); /* whoever is first */
+    close(ends[1]);
+    ends[1] = -1;
+    status = command_wait(child, ends[0], timeout_s, tail, end);
+    end->output = lode_strndup(tail->bytes, tail->n);
+    if (status == LODE_OK && end->output == NULL) status = LODE_ERR_NO_MEMORY;
+done:
+    for (int i = 0; i < 2; i++)
+        if (ends[i] >= 0) close(ends[i]);
+    for (int64_t i = 0; argv != NULL && i < n + 4; i++)
+        if (i != 2) lode_free(argv[i]);
+    lode_free(argv);
+    lode_free(text);
+    lode_free(tail);
+    return status;
 }
 
 /* ---- files ---- */

@@ -36,6 +36,22 @@ LODE_API int lode_caught_signal(void); /* 2 SIGINT, 15 SIGTERM, 0 none */
 /* Runs a shell command to its end. *output: what it wrote to stdout, lode_free; *exit_code: as the
    shell tells it, 128 + n after signal n. Fails only when it could not be run at all. */
 LODE_API lode_status lode_run_command(const char *command, char **output, int *exit_code);
+/* Runs `sh -c COMMAND` with `arguments` [n] as its positional parameters ("$@"), in a process group
+   of its own. It ends by itself, or is ended (the whole group): timed_out after timeout_s seconds
+   (0: no limit); LODE_ERR_STOPPED when a caught signal asks for it. *output: the last kilobytes of
+   what it wrote to stdout and stderr, lode_free. */
+typedef struct lode_command_end {
+    char *output;
+    int exit_code; /* as above */
+    bool timed_out;
+    double seconds;
+} lode_command_end;
+LODE_API lode_status lode_run_with_arguments(const char *command, const char *const *arguments,
+                                             int64_t n, double timeout_s, lode_command_end *end);
+/* From here on this process, and what it starts, runs on these CPUs only: "0", "0,2", "0-3,6".
+   LODE_ERR_INVALID names what is wrong with the list, LODE_ERR_UNSUPPORTED where the system has no
+   such thing. Before the first parallel loop. */
+LODE_API lode_status lode_pin_cpus(const char *list);
 LODE_API bool lode_is_terminal(int fd);   /* 1 stdout, 2 stderr */
 LODE_API int lode_terminal_width(int fd); /* columns, 0 when unknown */
 

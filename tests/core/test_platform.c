@@ -463,6 +463,52 @@ static void no_memory_is_a_status_and_no_leak(void **state) {
     lode_free(file);
 }
 
+static void commands_with_arguments(void **state) {
+    (void)state;
+    const char *const arguments[] = {"one two", "it's; $HOME"};
+    lode_command_end end;
+    lode_catch_signals(); /* forgets those of other tests */
+    assert_ok(lode_run_with_arguments("printf '%s|' \"$@\"; echo to stderr >&2; exit 7", arguments,
+                                      2, 0, &end));
+    assert_int_equal(end.exit_code, 7);
+    assert_false(end.timed_out);
+    assert_string_equal(end.output, "one two|it's; $HOME|to stderr\n");
+    lode_free(end.output);
+    /* Of much output the end is kept. */
+    assert_ok(lode_run_with_arguments("yes line | head -100000; echo last", NULL, 0, 0, &end));
+    const size_t n = strlen(end.output);
+    assert_true(n >= 4096 && n < 10000);
+    assert_string_equal(end.output + n - 5, "last\n");
+    lode_free(end.output);
+    /* What takes too long is ended, with what it started, at once; what it wrote is there. */
+    assert_ok(lode_run_with_arguments("echo begun; sleep 60 & sleep 60", NULL, 0, 0.3, &end));
+    assert_true(end.timed_out && end.seconds < 20);
+    assert_int_equal(end.exit_code, 137);
+    assert_string_equal(end.output, "begun\n");
+    lode_free(end.output);
+    assert_ok(lode_run_with_arguments("exec ./no-such-program", NULL, 0, 0, &end));
+    assert_int_equal(end.exit_code, 127);
+    lode_free(end.output);
+}
+
+static void cpus_by_list(void **state) {
+    (void)state;
+    lode_catch_signals();
+    static const char *const bad[] = {"", "a", "0,", "1-", "3-2", "-1", "0 1", "0;1", "0-"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        assert_fails(lode_pin_cpus(bad[i]), LODE_ERR_INVALID, "want numbers and ranges");
+    assert_fails(lode_pin_cpus("1000"), LODE_ERR_INVALID, "may not use CPU 1000");
+    const int before = lode_cpu_get().n_cores;
+    lode_command_end end;
+    assert_ok(lode_run_with_arguments("awk '/Cpus_allowed_list/ {print $2}' /proc/self/status",
+                                      NULL, 0, 0, &end));
+    end.output[strcspn(end.output, ",-\n")] = '\0'; /* the first we may use */
+    assert_ok(lode_pin_cpus(end.output));
+    assert_int_equal(lode_cpu_get().n_cores, 1);
+    assert_true(before >= 1);
+    lode_free(end.output);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_clock_goes_on),
@@ -484,6 +530,8 @@ int main(void) {
         cmocka_unit_test(empty_files_are_mapped),
         cmocka_unit_test(crc_has_the_known_values),
         cmocka_unit_test(no_memory_is_a_status_and_no_leak),
+        cmocka_unit_test(commands_with_arguments),
+        cmocka_unit_test(cpus_by_list),
     };
     return cmocka_run_group_tests(tests, make_dir, remove_dir);
 }
