@@ -12,6 +12,7 @@ if(EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/lode.h)
   install(FILES lode.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/lode)
 endif()
 install(DIRECTORY spaces devices recipes DESTINATION ${CMAKE_INSTALL_DATADIR}/lode)
+install(DIRECTORY runners DESTINATION ${CMAKE_INSTALL_DATADIR}/lode USE_SOURCE_PERMISSIONS)
 install(EXPORT lodeTargets NAMESPACE lode:: DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/lode)
 configure_package_config_file(cmake/lodeConfig.cmake.in ${CMAKE_CURRENT_BINARY_DIR}/lodeConfig.cmake
                               INSTALL_DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/lode)

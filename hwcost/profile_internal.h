@@ -48,6 +48,19 @@ void profile_benches_destroy(profile_bench *b, int64_t n);
 /* Two forward passes; *ms is the time of the second. timer NULL: calls are not timed. */
 lode_status profile_run(profile_bench *b, profile_timer *timer, double *ms);
 
+/* ---- profile_cover.c ---- */
+
+/* Architectures in which every distinct call of the space occurs; *arch NULL and *n 1 for a fixed
+   network. Constraints are not asked, as costs do not ask them. */
+lode_status profile_cover_space(lode_supernet *net, lode_form form, int64_t batch, uint64_t seed,
+                                lode_arch **arch, int64_t *n);
+
+/* ---- profile.c ---- */
+
+/* Constant and slope between sums of entries and whole networks, measured [n], into the table. */
+lode_status profile_fit(lode_supernet *net, int64_t batch, const lode_arch *arch, int64_t n,
+                        const double *measured, lode_table *table);
+
 /* ---- profile_visits.c: many of them, in turn ---- */
 
 typedef struct profile_visit {

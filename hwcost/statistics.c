@@ -21,6 +21,26 @@ static double statistics_quantile(const double *v, int64_t n, double q) {
     return v[i] + (at - (double)i) * (v[i + 1] - v[i]);
 }
 
+/* The values of sorted v within three interquartile ranges of the quartiles (Tukey's outer fences):
+ *n of them from the result on. Fewer than six say nothing about each other. */
+static const double *statistics_inner(const double *v, int64_t *n) {
+    if (*n < 6) return v;
+    const double lower = statistics_quantile(v, *n, 0.25), upper = statistics_quantile(v, *n, 0.75);
+    const double reach = 3 * (upper - lower);
+    int64_t first = 0, end = *n;
+    while (first < end && v[first] < lower - reach) first++;
+    while (end > first && v[end - 1] > upper + reach) end--;
+    *n = end - first;
+    return v + first;
+}
+
+static double statistics_interval(const double *v, int64_t n) {
+    if (n < 6) return INFINITY;
+    const double reach = 0.98 * sqrt((double)n) / (double)(n - 1);
+    const double lo = statistics_quantile(v, n, fmax(0, 0.5 - reach));
+    return 0.5 * (statistics_quantile(v, n, fmin(1, 0.5 + reach)) - lo);
+}
+
 lode_status lode_summarize(const double *v, int64_t n, lode_summary *out) {
     memset(out, 0, sizeof *out);
     if (n <= 0) return LODE_FAIL(LODE_ERR_INVALID, "summary of no values");
@@ -29,9 +49,13 @@ lode_status lode_summarize(const double *v, int64_t n, lode_summary *out) {
     memcpy(s, v, (size_t)n * sizeof *s);
     qsort(s, (size_t)n, sizeof *s, statistics_compare);
     out->min = s[0];
-    out->median = statistics_quantile(s, n, 0.5); /* trimming both ends alike keeps the median */
-    double iqr = statistics_quantile(s, n, 0.75) - statistics_quantile(s, n, 0.25);
+    const int64_t all = n;
+    const double *inner = statistics_inner(s, &n);
+    out->outliers = all - n;
+    out->median = statistics_quantile(inner, n, 0.5); /* trimming both ends keeps the median */
+    double iqr = statistics_quantile(inner, n, 0.75) - statistics_quantile(inner, n, 0.25);
     out->spread = out->median > 0 ? iqr / out->median : 0;
+    out->interval = out->median > 0 ? statistics_interval(inner, n) / out->median : INFINITY;
     lode_free(s);
     return LODE_OK;
 }

@@ -6,8 +6,13 @@
 #include <stdint.h>
 
 typedef struct lode_summary {
-    double min, median; /* median of what is left after dropping 10 % at each end */
+    double min, median; /* median of what is left after dropping 10 % at each end, and outliers */
     double spread;      /* interquartile range / median, 0 when the median is 0 */
+    /* Half the width of the 95 % confidence interval of the median / median; from the order of the
+       values, so whatever their distribution (ranks n/2 -+ 0.98 sqrt(n)). Below six values they do
+       not bound it, and it is infinite. */
+    double interval;
+    int64_t outliers; /* beyond three interquartile ranges from the quartiles; left out */
 } lode_summary;
 LODE_API lode_status lode_summarize(const double *v, int64_t n, lode_summary *out);
 

@@ -145,6 +145,8 @@ static lode_status table_read_info(const json_t *root, const char *path, lode_ta
     LODE_TRY(lode_json_get_int(root, "networks", path, &info->networks));
     LODE_TRY(lode_json_get_f64(root, "constant", path, &info->constant));
     LODE_TRY(lode_json_get_f64(root, "slope", path, &info->slope));
+    if (json_object_get(root, "runner"))
+        LODE_TRY(table_copy_text(root, "runner", path, info->runner, sizeof info->runner));
     return lode_json_get_f64(root, "fit_mape", path, &info->fit_mape);
 }
 
@@ -221,6 +223,7 @@ lode_status lode_table_write(const lode_table *t, const char *path) {
         (json_int_t)i->warmup, "rounds", (json_int_t)i->rounds, "networks", (json_int_t)i->networks,
         "constant", i->constant, "slope", i->slope, "fit_mape", i->fit_mape, "entries", entries);
     if (!root) return LODE_FAIL(LODE_ERR_NO_MEMORY, "cost table: no memory to write %s", path);
+    if (*i->runner) json_object_set_new(root, "runner", json_string(i->runner));
     lode_status status = lode_json_write(path, root);
     json_decref(root);
     return status;

@@ -27,6 +27,7 @@ typedef struct lode_table_info {
     char created[32];
     int64_t warmup, rounds, networks;
     double constant, slope; /* in the table's unit; slope 1 and constant 0 when not fitted */
+    char runner[256];       /* the command it was measured through on another device; "" for here */
     double fit_mape; /* of the fit on the networks it was made from, percent; < 0: not fitted */
 } lode_table_info;
 

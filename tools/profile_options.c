@@ -1,6 +1,11 @@
 /* profile_options.c: see profile_options.h. */
 #include "tools/profile_options.h"
 
+#include "core/memory.h"
+#include "core/number.h"
+#include "core/parallel.h"
+#include "core/platform.h"
+
 lode_status profile_options_read(cli *c, lode_profile_options *o) {
     int64_t budget = 0;
     LODE_TRY(lode_options_default(&lode_profile_option_table, o));
@@ -12,4 +17,50 @@ lode_status profile_options_read(cli *c, lode_profile_options *o) {
     o->budget_s = (double)budget;
     o->seed = cli_seed(c, 1);
     return LODE_OK;
+}
+
+lode_status profile_pin(cli *c) {
+    const char *cpus = cli_get(c, "cpus", NULL);
+    if (!cpus) return LODE_OK;
+    LODE_TRY(lode_pin_cpus(cpus));
+    lode_set_threads(cli_threads(c)); /* one per core means of these */
+    return LODE_OK;
+}
+
+static lode_status remote_read_numbers(cli *c, bool energy, lode_remote *r) {
+    const char *precision = cli_get(c, "precision", "3");
+    int64_t timeout = 600;
+    r->protocol = (lode_job_protocol){.threads = lode_get_threads(), .energy = energy};
+    LODE_TRY(cli_get_int(c, "runner-jobs", 1, 1, 16, &r->directories));
+    LODE_TRY(cli_get_int(c, "runner-timeout", 600, 0, 10000000, &timeout));
+    LODE_TRY(cli_get_int(c, "warmup", 10, 0, 10000, &r->protocol.warmup));
+    LODE_TRY(cli_get_int(c, "repeats", 50, 1, 100000, &r->protocol.repeats));
+    r->timeout_s = (double)timeout;
+    r->keep = cli_flag(c, "keep-jobs");
+    if (!lode_f64_parse(precision, &r->precision) || !(r->precision >= 0))
+        return cli_usage_error(c, "--precision %s: want a percentage such as 3", precision);
+    return LODE_OK;
+}
+
+lode_status profile_remote_read(cli *c, const char *base, bool energy, profile_remote *out) {
+    *out = (profile_remote){.used = cli_get(c, "runner", NULL) != NULL};
+    if (!out->used) return LODE_OK;
+    lode_status status = remote_read_numbers(c, energy, &out->remote);
+    if (status == LODE_OK && base) {
+        out->directory = lode_format("%s.jobs", base);
+        out->journal = lode_format("%s.partial", base);
+        if (!out->directory || !out->journal) status = LODE_ERR_NO_MEMORY;
+    } else if (status == LODE_OK)
+        status = lode_make_temp_directory("lode-jobs", &out->directory);
+    out->remote.command = cli_get(c, "runner", NULL);
+    out->remote.directory = out->directory;
+    out->remote.journal = out->journal;
+    if (status != LODE_OK) profile_remote_deinit(out);
+    return status;
+}
+
+void profile_remote_deinit(profile_remote *r) {
+    lode_free(r->directory);
+    lode_free(r->journal);
+    *r = (profile_remote){0};
 }

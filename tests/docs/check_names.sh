@@ -6,10 +6,11 @@ set -uo pipefail
 cd "$(dirname "$0")/../.."
 pages=("$@")
 [ $# -gt 0 ] || for page in docs/*.md; do [[ $page == docs/add-* ]] || pages+=("$page"); done
-rooms='core|tensor|autograd|data|ops|supernet|hwcost|quant|train|search|tools|tests|bench|cmake|docs|spaces|recipes'
+rooms='core|tensor|autograd|data|ops|supernet|hwcost|quant|train|search|tools|tests|bench|cmake|docs|spaces|recipes|runners'
 words=$(mktemp); trap 'rm -f "$words"' EXIT
 grep -rhoE '[A-Za-z_][A-Za-z0-9_]*' --include='*.c' --include='*.h' --include='*.def' --include='*.in' \
-    core tensor autograd data ops supernet hwcost train search tools lode.h | sort -u > "$words"
+    core tensor autograd data ops supernet hwcost train search tools lode.h > "$words"
+{ grep -rhoE '[A-Za-z_][A-Za-z0-9_]*' runners; ls runners | sed 's/[.].*//'; cat "$words"; } | sort -u -o "$words"
 bad=0 n=0
 for page in "${pages[@]}"; do
     while read -r name; do
@@ -19,7 +20,7 @@ for page in "${pages[@]}"; do
     while read -r path; do
         n=$((n + 1))
         [ -e "$path" ] || { echo "$page: there is no $path"; bad=1; }
-    done < <(grep -oE "\\b($rooms)/[A-Za-z0-9_/-]+\\.(c|h|def|sh|md|yaml|cmake)\\b" "$page" | grep -v '_mine\.' | sort -u)
+    done < <(grep -oE "\\b($rooms)/[A-Za-z0-9_/-]+\\.(c|h|def|sh|md|yaml|cmake|py)\\b" "$page" | grep -v '_mine\.' | sort -u)
     while read -r link; do
         n=$((n + 1))
         [ -e "docs/$link" ] || { echo "$page: dead link to $link"; bad=1; }

@@ -107,6 +107,36 @@ static void statistics_by_hand(void **state) {
     assert_near(slope, 2, 1e-9);
 }
 
+/* Ten values and one that is far out; the interval by hand. */
+static void outliers_and_intervals(void **state) {
+    (void)state;
+    const double v[] = {1.0, 1.1, 1.2, 1.3, 1.4, 50, 1.5, 1.6, 1.7, 1.8, 1.9};
+    double many[400];
+    lode_summary s;
+    assert_ok(lode_summarize(v, 11, &s));
+    assert_int_equal(s.outliers, 1);
+    assert_near(s.median, 1.45, 1e-12);
+    assert_near(s.min, 1.0, 0);
+    /* 0.98 sqrt(10) = 3.099 ranks to either side of rank 4.5, 0.1 apart. */
+    assert_near(s.interval, 0.3099 / 1.45, 1e-4);
+    assert_ok(lode_summarize(v, 5, &s));
+    assert_true(isinf(s.interval) && s.outliers == 0);
+    /* It covers the true median about 95 times in 100, and shrinks with the root of n. */
+    int covered = 0;
+    for (int k = 0; k < 400; k++) {
+        lode_rng rng = lode_rng_stream(1, LODE_RNG_TEST, (uint64_t)k);
+        double x[60];
+        for (int i = 0; i < 60; i++) x[i] = exp(lode_rng_normal(&rng));
+        assert_ok(lode_summarize(x, 60, &s));
+        covered += fabs(s.median - 1) <= s.interval * s.median * 1.1;
+        many[k] = x[0];
+    }
+    assert_true(covered > 360 && covered < 400);
+    double wide = s.interval;
+    assert_ok(lode_summarize(many, 400, &s));
+    assert_true(s.interval < 0.7 * wide);
+}
+
 static void measured_space_prices_every_architecture(void **state) {
     (void)state;
     lode_space *space = NULL;
@@ -217,6 +247,7 @@ int main(void) {
         cmocka_unit_test(round_trip),
         cmocka_unit_test(damaged_files_say_what),
         cmocka_unit_test(statistics_by_hand),
+        cmocka_unit_test(outliers_and_intervals),
         cmocka_unit_test(measured_space_prices_every_architecture),
         cmocka_unit_test(subnets_and_their_drift),
     };

@@ -20,7 +20,7 @@ expect 2 "whole number" "$LODE" space sample -s nasbench-macro -n ten
 expect 0 "recipe section supernet" "$LODE" search --help
 expect 0 ".TH LODE-SEARCH 1" "$LODE" manual search
 for verb in search train extract eval "space list" "space show" "space check" "space sample" "cost build" \
-            "cost show" "cost verify" "cost import" "cost devices" "cost calibrate" "bench ops" "bench step" "bench memory" "bench infer" "bench rank" ops info; do
+            "cost show" "cost verify" "cost measure" "cost import" "cost devices" "cost calibrate" "bench ops" "bench step" "bench memory" "bench infer" "bench rank" ops info; do
     # shellcheck disable=SC2086
     expect 0 "usage: lode $verb" "$LODE" $verb --help
 done

@@ -1,0 +1,49 @@
+/* remote.h: measures on another device, through a command of the user's.
+
+   What is to be measured is written as job directories (job.h); the command is run by `sh -c` with
+   one or more of them as arguments, and writes result.json into each. Nothing is known about the
+   device but these files. Three kinds of job make a table: every distinct call of the space by
+   itself, whole networks, to which constant and slope are fitted, and the floor, a job with next to
+   nothing in it: what a run costs whatever runs. The floor's time is taken off each call's, since
+   in a network it is paid once and not per call.
+
+   Speed that drifts: one network, the reference, is measured again and again between the others. If
+   two of its medians in a row differ by more than 10 %, what was measured between them is measured
+   again; in the end all are brought to the same speed by the reference's time around them.
+
+   Each result goes into the journal as soon as it is read, and a measurement that was stopped goes
+   on from there. */
+#ifndef LODE_HWCOST_REMOTE_H
+#define LODE_HWCOST_REMOTE_H
+#include "core/log.h"
+#include "hwcost/job.h"
+#include "hwcost/profile.h"
+
+typedef struct lode_remote {
+    const char *command;   /* gets directories as "$@" */
+    double timeout_s;      /* of one run of it; 0: none */
+    int64_t directories;   /* per run of it, at most */
+    const char *directory; /* job directories are made in it, and removed when they are read */
+    const char *journal;   /* NULL: nothing is kept */
+    bool keep;             /* job directories stay */
+    lode_job_protocol protocol;
+    double precision; /* percent: measured again, up to four times in all, until the confidence
+                         interval of the median is within -+ this; 0: never */
+} lode_remote;
+
+/* As lode_profile_space, of the device: rounds, warmup and budget of `options` are not asked (the
+   protocol has them). *energy NULL unless protocol.energy; the caller destroys both.
+   LODE_ERR_IO: the command failed or took too long; its last words are in the message.
+   LODE_ERR_DATA: what it wrote is not as agreed. Either way what was measured is kept in the
+   journal, and the directory in question stays. */
+LODE_API lode_status lode_remote_space(lode_supernet *net, lode_dispatch *dispatch,
+                                       const lode_profile_options *options,
+                                       const lode_remote *remote, const lode_progress *progress,
+                                       lode_table **latency, lode_table **energy);
+/* Architectures of a space as whole networks, ms, and mJ with protocol.energy (else NULL is fine).
+   latency, energy [n]. */
+LODE_API lode_status lode_remote_networks(lode_supernet *net, lode_dispatch *dispatch,
+                                          const lode_arch *arch, int64_t n, int64_t batch,
+                                          const lode_remote *remote, const lode_progress *progress,
+                                          lode_summary *latency, double *energy);
+#endif
