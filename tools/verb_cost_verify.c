@@ -106,10 +106,10 @@ static lode_status verify_write_rows(const verify_work *v, bool energy, const ch
     for (int k = 0; k < v->n_costs; k++) lode_text_add(&t, ",%s", verify_cost_label(v->spec[k]));
     for (int64_t i = 0; i < v->n; i++) {
         char *code = lode_arch_code(v->w.space, &v->arch[i]);
-        const bool quote = code && strchr(code, ',');
-        lode_text_add(&t, "\n%s%s%s,%.6g,%.6g,%.3f", quote ? "\"" : "", code ? code : "",
-                      quote ? "\"" : "", v->measured[i].median, v->measured[i].min,
-                      v->measured[i].spread);
+        /* A comma would end the cell; options may be separated by blanks as well. */
+        for (char *at = code; at && (at = strchr(at, ',')) != NULL;) *at = ' ';
+        lode_text_add(&t, "\n%s,%.6g,%.6g,%.3f", code ? code : "", v->measured[i].median,
+                      v->measured[i].min, v->measured[i].spread);
         if (energy) lode_text_add(&t, ",%.6g", v->energy[i]);
         for (int k = 0; k < v->n_costs; k++) lode_text_add(&t, ",%.6g", v->p[k][i]);
         lode_free(code);
