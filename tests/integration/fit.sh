@@ -52,6 +52,10 @@ early() { "$LODE" cost fit -s nasbench-macro -t early.csv --column phone_ms --fe
 early --set fit.encoding=none --json -o early.predictor > out.json 2> err || { cat err; fail "features"; }
 holds "$(number out.json linear rmse) < 1e-4 && $(number out.json linear tau_b) > 0.99"
 
+# No rows for validation; ranks are learned as well as values, and order is all there is to them.
+fit --model kernel --set fit.target=rank --set fit.encoding=both --validation 0 --json > out.json 2> err || { cat err; fail "ranks"; }
+holds "$(number out.json kernel valid) == 0 && $(number out.json kernel tau_b) > 0.95"
+
 # The learning curve: a row per model, number of rows and draw; the same files again.
 fit --curve 20,60 --draws 2 -o curve > out 2> err || { cat err; fail "curve"; }
 [ "$(grep -c '^linear,' curve.csv)" -eq 4 ] && [ "$(grep -c '^mlp,' curve.csv)" -eq 4 ] || { cat curve.csv; fail "rows of the curve"; }
@@ -88,6 +92,7 @@ refuse 2 "only with --columns" "$LODE" cost fit -s nasbench-macro -t devices.csv
 refuse 3 "nearest is b_ms" "$LODE" cost adapt --from known.devices --known bb_ms -o x
 refuse 3 "cost fit --columns" "$LODE" cost adapt --from phone.predictor -t devices.csv --column new_ms
 refuse 2 "needed\|--table" "$LODE" cost adapt --from known.devices --column new_ms
+refuse 2 "--validation" early --validation half
 refuse 3 "no column late_ms" "$LODE" cost fit -s nasbench-macro -t early.csv --column phone_ms --features late_ms
 refuse 1 "fit.encoding" early --set fit.encoding=none --model lstm
 refuse 1 "is no cost" "$LODE" cost show -s nasbench-macro -a 12121201 --cost phone_ms=early.predictor
