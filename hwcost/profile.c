@@ -20,6 +20,8 @@ static const lode_option profile_rows[] = {
      "random networks that fit the constant and slope of the whole; 0 skips the fit"},
     {"budget_s", LODE_OPT_F64, offsetof(lode_profile_options, budget_s), "0", 0, 1e9, "s",
      "stop measuring after this time with what there is; 0 means no limit"},
+    {"precision", LODE_OPT_F64, offsetof(lode_profile_options, precision), "1", 0, 100, "%",
+     "stop after ten rounds when the medians of all networks are known within this; 0: never"},
 };
 const lode_option_table lode_profile_option_table = {
     "cost.build", profile_rows, (int)(sizeof profile_rows / sizeof *profile_rows)};
@@ -66,14 +68,23 @@ static lode_status profile_plan_networks(profile_plan *p, lode_space *space,
     return LODE_OK;
 }
 
-static lode_status profile_plan_measure(profile_plan *p, const lode_profile_options *o,
+static lode_status profile_plan_measure(profile_plan *p, const lode_supernet *net,
+                                        const lode_profile_options *o,
                                         const lode_progress *progress, profile_timer *timer) {
     const int64_t n = p->n_cover + p->n_networks;
-    const profile_schedule schedule = {o->warmup, o->rounds, o->budget_s, o->seed, progress};
+    json_t *about = profile_about("table", net, o->batch, n, o->seed);
+    const profile_schedule schedule = {.warmup = o->warmup,
+                                       .rounds = o->rounds,
+                                       .budget_s = o->budget_s,
+                                       .precision = o->precision,
+                                       .seed = o->seed,
+                                       .progress = progress,
+                                       .journal = o->journal,
+                                       .about = about};
     profile_visit *v = LODE_NEW_ARRAY(profile_visit, n);
     lode_status status = LODE_OK;
     p->ms = LODE_NEW_ARRAY(double, p->n_networks * o->rounds + 1);
-    LODE_GOTO(v && p->ms ? LODE_OK : LODE_ERR_NO_MEMORY);
+    LODE_GOTO(v && p->ms && about ? LODE_OK : LODE_ERR_NO_MEMORY);
     for (int64_t i = 0; i < n; i++) {
         const bool timed = i < p->n_cover;
         v[i] = (profile_visit){&p->bench[i], timed,
@@ -81,6 +92,7 @@ static lode_status profile_plan_measure(profile_plan *p, const lode_profile_opti
     }
     LODE_GOTO(profile_visit_all(v, n, &schedule, timer, &p->done));
 done:
+    json_decref(about);
     lode_free(v);
     return status;
 }
@@ -159,7 +171,7 @@ lode_status lode_profile_space(lode_supernet *net, lode_dispatch *dispatch,
     if (!fixed) LODE_GOTO(profile_plan_networks(&plan, space, options));
     LODE_GOTO(profile_benches_create(net, plan.arch, plan.n_cover + plan.n_networks, info.form,
                                      dispatch, options->batch, &plan.bench));
-    LODE_GOTO(profile_plan_measure(&plan, options, progress, &timer));
+    LODE_GOTO(profile_plan_measure(&plan, net, options, progress, &timer));
     LODE_GOTO(profile_fill_table(&timer, table));
     if (plan.n_networks > 0) LODE_GOTO(profile_fit_plan(net, options, &plan, table));
     *out = table;

@@ -6,9 +6,9 @@
    cold as in use, and what lies between two kernels is counted with the later one. Architectures
    are drawn so that every option of every decision is covered equally often (a Latin square),
    visited in random order, together with the whole networks that constant and slope are fitted to,
-   so that a drift of the machine's clock meets all calls and networks alike. Each
-   distinct call becomes one entry: trimmed median, minimum, spread, number of samples. (methods D1,
-   D7) */
+   so that a drift of the machine's clock meets all calls and networks alike; rounds at another
+   speed than the usual are measured again. Each distinct call becomes one entry: trimmed median,
+   minimum, spread, number of samples. (methods D1, D7) */
 #ifndef LODE_HWCOST_PROFILE_H
 #define LODE_HWCOST_PROFILE_H
 #include "core/log.h"
@@ -22,7 +22,11 @@ typedef struct lode_profile_options {
     int64_t rounds;   /* timed visits to each architecture */
     int64_t networks; /* random architectures of the constant-and-slope fit; 0: no fit */
     double budget_s;  /* stop after this many seconds, with what there is; 0: no limit */
+    double
+        precision; /* percent: stop after ten rounds when all medians are known within it; 0: no */
     uint64_t seed;
+    const char *journal; /* rounds are kept in this file, and a killed measurement goes on from
+                            them; whoever wrote the table removes it. NULL: nothing is kept */
 } lode_profile_options;
 LODE_API extern const lode_option_table lode_profile_option_table; /* section "cost.build" */
 
@@ -47,6 +51,7 @@ typedef struct lode_profile_networks {
     lode_dispatch *dispatch;
     int64_t batch, warmup, rounds;
     const lode_table *table; /* NULL: no drift */
+    const char *journal;     /* as in lode_profile_options */
     const lode_progress *progress;
 } lode_profile_networks;
 /* out [n]. *drift (may be NULL): how much slower this machine runs the networks' calls now than

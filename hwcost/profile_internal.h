@@ -2,6 +2,7 @@
    watch that times each call. */
 #ifndef LODE_HWCOST_PROFILE_INTERNAL_H
 #define LODE_HWCOST_PROFILE_INTERNAL_H
+#include "core/json.h"
 #include "hwcost/profile.h"
 
 /* ---- profile_run.c: times of calls ---- */
@@ -11,12 +12,14 @@ typedef struct profile_sample {
     char *text;
     char provider[16];
     double *ms;
-    int64_t n, capacity;
+    int64_t *round; /* that each is of */
+    int64_t n, capacity, round_capacity;
 } profile_sample;
 
 /* Zeroed at first. */
 typedef struct profile_timer {
     bool record;
+    int64_t round;                  /* that is recorded */
     int lanes, calls;               /* of the pass: a lane's calls follow each other */
     double *last;                   /* [lanes] end of the lane's previous call */
     double *ms;                     /* [lanes, calls] all slices of the lane together */
@@ -27,6 +30,8 @@ typedef struct profile_timer {
 } profile_timer;
 
 void profile_timer_deinit(profile_timer *t);
+/* One sample of t->round. */
+lode_status profile_timer_add(profile_timer *t, const char *call, const char *provider, double ms);
 
 /* ---- profile_run.c: whole passes ---- */
 
@@ -71,14 +76,21 @@ typedef struct profile_visit {
 
 typedef struct profile_schedule {
     int64_t warmup, rounds;
-    double budget_s; /* stop after this time and at least three rounds; 0: no limit */
-    uint64_t seed;   /* of the order */
+    double budget_s;  /* stop after this time and at least three rounds; 0: no limit */
+    double precision; /* percent: stop after ten rounds when every visit's median is known so */
+    uint64_t seed;    /* of the order */
     const lode_progress *progress;
+    const char *journal; /* rounds are kept there and gone on from; NULL: not */
+    json_t *about;       /* what the journal is of, borrowed */
 } profile_schedule;
 
 /* Each round pays every visit in a new random order, so that a change of the machine's speed meets
-   all alike: calls and the networks they are to add up to too. *done (may be NULL): timed rounds.
- */
+   all alike: calls and the networks they are to add up to too. Rounds during a drift of that speed
+   are measured again, as long as they are no more than the others. *done (may be NULL): timed
+   rounds that count, at most s->rounds. */
 lode_status profile_visit_all(const profile_visit *v, int64_t n, const profile_schedule *s,
                               profile_timer *timer, int64_t *done);
+/* For schedule.about; json_decref. */
+json_t *profile_about(const char *what, const lode_supernet *net, int64_t batch, int64_t n,
+                      uint64_t seed);
 #endif

@@ -43,17 +43,23 @@ done:
 
 /* Networks as wholes and, with a table, once more call by call, all in the same rounds. */
 static lode_status profile_visit_networks(const lode_profile_networks *s, profile_bench *bench,
-                                          double *ms, profile_timer *timer) {
+                                          double *ms, profile_timer *timer, int64_t *done) {
     const int64_t kinds = s->table ? 2 : 1;
     profile_visit *v = LODE_NEW_ARRAY(profile_visit, kinds * s->n);
-    const profile_schedule schedule = {
-        .warmup = s->warmup, .rounds = s->rounds, .seed = 2, .progress = s->progress};
-    if (v == NULL) return LODE_ERR_NO_MEMORY;
-    for (int64_t i = 0; i < kinds * s->n; i++) {
+    json_t *about = profile_about("networks", s->net[0], s->batch, kinds * s->n, 2);
+    const profile_schedule schedule = {.warmup = s->warmup,
+                                       .rounds = s->rounds,
+                                       .seed = 2,
+                                       .progress = s->progress,
+                                       .journal = s->journal,
+                                       .about = about};
+    lode_status status = v && about ? LODE_OK : LODE_ERR_NO_MEMORY;
+    for (int64_t i = 0; status == LODE_OK && i < kinds * s->n; i++) {
         const bool timed = i >= s->n;
         v[i] = (profile_visit){&bench[i % s->n], timed, timed ? NULL : ms + i * s->rounds};
     }
-    lode_status status = profile_visit_all(v, kinds * s->n, &schedule, timer, NULL);
+    if (status == LODE_OK) status = profile_visit_all(v, kinds * s->n, &schedule, timer, done);
+    json_decref(about);
     lode_free(v);
     return status;
 }
@@ -63,13 +69,13 @@ lode_status lode_profile_run_networks(const lode_profile_networks *s, lode_summa
     profile_bench *bench = NULL;
     profile_timer timer = {.record = false};
     lode_status status = LODE_OK;
+    int64_t done = 0;
     double *ms = LODE_NEW_ARRAY(double, s->n * s->rounds);
     if (drift) *drift = -1;
     LODE_GOTO(ms ? LODE_OK : LODE_ERR_NO_MEMORY);
     LODE_GOTO(profile_open_benches(s, &bench));
-    LODE_GOTO(profile_visit_networks(s, bench, ms, s->table ? &timer : NULL));
-    for (int64_t i = 0; i < s->n; i++)
-        LODE_GOTO(lode_summarize(ms + i * s->rounds, s->rounds, &out[i]));
+    LODE_GOTO(profile_visit_networks(s, bench, ms, s->table ? &timer : NULL, &done));
+    for (int64_t i = 0; i < s->n; i++) LODE_GOTO(lode_summarize(ms + i * s->rounds, done, &out[i]));
     if (s->table && drift) LODE_GOTO(profile_drift_of(&timer, s->table, drift));
 done:
     profile_timer_deinit(&timer);

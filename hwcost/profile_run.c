@@ -15,8 +15,8 @@
 
 /* ---- times of calls ---- */
 
-static profile_sample *profile_find(profile_timer *t, const lode_op_call *c) {
-    uint64_t hash = lode_call_hash(c);
+static profile_sample *profile_find(profile_timer *t, const char *text) {
+    uint64_t hash = lode_hash_text(text);
     for (int64_t i = 0; i < t->n; i++)
         if (t->sample[i].hash == hash) return &t->sample[i];
     void *items = t->sample;
@@ -25,22 +25,29 @@ static profile_sample *profile_find(profile_timer *t, const lode_op_call *c) {
     profile_sample *s = &t->sample[t->n];
     memset(s, 0, sizeof *s);
     s->hash = hash;
-    s->text = lode_call_text(c);
+    s->text = lode_strdup(text);
     if (!s->text) return NULL;
     t->n++;
     return s;
 }
 
-static lode_status profile_add(profile_timer *t, const lode_op_call *c,
-                               const lode_provider *provider, double ms) {
-    profile_sample *s = profile_find(t, c);
+lode_status profile_timer_add(profile_timer *t, const char *call, const char *provider, double ms) {
+    profile_sample *s = profile_find(t, call);
     if (!s) return LODE_ERR_NO_MEMORY;
-    snprintf(s->provider, sizeof s->provider, "%s", provider->name);
-    void *items = s->ms;
-    LODE_TRY(lode_grow(&items, &s->capacity, s->n + 1, sizeof *s->ms));
-    s->ms = items;
+    snprintf(s->provider, sizeof s->provider, "%s", provider);
+    LODE_TRY(lode_grow((void **)&s->ms, &s->capacity, s->n + 1, sizeof *s->ms));
+    LODE_TRY(lode_grow((void **)&s->round, &s->round_capacity, s->n + 1, sizeof *s->round));
+    s->round[s->n] = t->round;
     s->ms[s->n++] = ms;
     return LODE_OK;
+}
+
+static lode_status profile_add(profile_timer *t, const lode_op_call *c,
+                               const lode_provider *provider, double ms) {
+    char *text = lode_call_text(c);
+    lode_status status = text ? profile_timer_add(t, text, provider->name, ms) : LODE_ERR_NO_MEMORY;
+    lode_free(text);
+    return status;
 }
 
 static void profile_after(void *self, int lane, int i, const lode_op_call *c) {
@@ -87,6 +94,7 @@ void profile_timer_deinit(profile_timer *t) {
     for (int64_t i = 0; i < t->n; i++) {
         lode_free(t->sample[i].text);
         lode_free(t->sample[i].ms);
+        lode_free(t->sample[i].round);
     }
     lode_free(t->sample);
     lode_free(t->last);

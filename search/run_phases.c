@@ -15,9 +15,15 @@
 static lode_status run_measure_table(run *r, const char *path) {
     lode_table *table = NULL;
     lode_status status = LODE_OK;
-    LODE_GOTO(lode_profile_space(r->whole, r->dispatch, &r->recipe->build, r->progress, &table));
+    lode_profile_options o = r->recipe->build;
+    char *journal = lode_format("%s.partial", path);
+    LODE_GOTO(journal ? LODE_OK : LODE_ERR_NO_MEMORY);
+    o.journal = journal;
+    LODE_GOTO(lode_profile_space(r->whole, r->dispatch, &o, r->progress, &table));
     LODE_GOTO(lode_table_write(table, path));
+    LODE_GOTO(lode_file_remove(journal));
 done:
+    lode_free(journal);
     lode_table_destroy(table);
     return status;
 }

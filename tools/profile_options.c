@@ -6,6 +6,14 @@
 #include "core/parallel.h"
 #include "core/platform.h"
 
+static lode_status read_precision(cli *c, double def, double *out) {
+    const char *text = cli_get(c, "precision", NULL);
+    *out = def;
+    if (text && (!lode_f64_parse(text, out) || !(*out >= 0)))
+        return cli_usage_error(c, "--precision %s: want a percentage such as 3", text);
+    return LODE_OK;
+}
+
 lode_status profile_options_read(cli *c, lode_profile_options *o) {
     int64_t budget = 0;
     LODE_TRY(lode_options_default(&lode_profile_option_table, o));
@@ -15,6 +23,7 @@ lode_status profile_options_read(cli *c, lode_profile_options *o) {
     LODE_TRY(cli_get_int(c, "networks", o->networks, 0, 10000, &o->networks));
     LODE_TRY(cli_get_int(c, "budget", 0, 0, 1000000, &budget));
     o->budget_s = (double)budget;
+    LODE_TRY(read_precision(c, o->precision, &o->precision));
     o->seed = cli_seed(c, 1);
     return LODE_OK;
 }
@@ -28,7 +37,6 @@ lode_status profile_pin(cli *c) {
 }
 
 static lode_status remote_read_numbers(cli *c, bool energy, lode_remote *r) {
-    const char *precision = cli_get(c, "precision", "3");
     int64_t timeout = 600;
     r->protocol = (lode_job_protocol){.threads = lode_get_threads(), .energy = energy};
     LODE_TRY(cli_get_int(c, "runner-jobs", 1, 1, 16, &r->directories));
@@ -37,9 +45,7 @@ static lode_status remote_read_numbers(cli *c, bool energy, lode_remote *r) {
     LODE_TRY(cli_get_int(c, "repeats", 50, 1, 100000, &r->protocol.repeats));
     r->timeout_s = (double)timeout;
     r->keep = cli_flag(c, "keep-jobs");
-    if (!lode_f64_parse(precision, &r->precision) || !(r->precision >= 0))
-        return cli_usage_error(c, "--precision %s: want a percentage such as 3", precision);
-    return LODE_OK;
+    return read_precision(c, 3, &r->precision);
 }
 
 lode_status profile_remote_read(cli *c, const char *base, bool energy, profile_remote *out) {

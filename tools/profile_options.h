@@ -23,9 +23,11 @@ lode_status profile_options_read(cli *c, lode_profile_options *o);
         {"runner-jobs", 0, "N", "directories that CMD gets at once, at most 16 (default 1)"},      \
         {"runner-timeout", 0, "SECONDS", "for one run of CMD (default 600; 0: no limit)"},         \
         {"repeats", 0, "N", "passes that CMD is to time for each job (default 50)"},               \
-        {"keep-jobs", 0, NULL, "leave the job directories where they are"}, {                      \
-        "precision", 0, "PERCENT",                                                                 \
-            "measure again until the median is known within this (default 3; 0: once)"             \
+        {"precision", 0, "PERCENT",                                                                \
+         "stop early when medians are known within this; with --runner measure again until they "  \
+         "are (default 1; with --runner 3; 0: rounds and repeats as given)"},                      \
+    {                                                                                              \
+        "keep-jobs", 0, NULL, "leave the job directories where they are"                           \
     }
 
 /* The options above. *used false: no --runner, nothing else is touched. base: path that those of

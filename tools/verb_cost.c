@@ -54,6 +54,7 @@ static lode_status build_run(cli *c) {
     lode_profile_options o;
     profile_remote r = {0};
     lode_table *table = NULL, *energy = NULL;
+    char *journal = NULL;
     const char *path = NULL, *energy_path = cli_get(c, "energy", NULL);
     lode_status status = LODE_OK;
     LODE_TRY(cli_need(c, "output", &path));
@@ -64,11 +65,14 @@ static lode_status build_run(cli *c) {
     LODE_TRY(profile_options_read(c, &o));
     LODE_TRY(profile_pin(c));
     LODE_TRY(profile_remote_read(c, path, energy_path != NULL, &r));
+    if (!r.used)
+        LODE_GOTO((journal = lode_format("%s.partial", path)) ? LODE_OK : LODE_ERR_NO_MEMORY);
+    o.journal = journal;
     LODE_GOTO(workspace_open(c, true, &w));
     LODE_GOTO(build_measure(c, &w, &o, &r, &table, &energy));
     LODE_GOTO(build_write(c, table, path));
     if (energy) LODE_GOTO(build_write(c, energy, energy_path));
-    if (r.journal) LODE_GOTO(lode_file_remove(r.journal));
+    LODE_GOTO(lode_file_remove(r.used ? r.journal : journal));
     lode_table_info info = lode_table_get_info(table);
     cli_result(c, json_pack("{s:s, s:I, s:f, s:f, s:f}", "table", path, "calls",
                             (json_int_t)lode_table_n(table), "constant", info.constant, "slope",
@@ -77,6 +81,7 @@ done:
     lode_table_destroy(table);
     lode_table_destroy(energy);
     profile_remote_deinit(&r);
+    lode_free(journal);
     workspace_close(&w);
     return status;
 }
@@ -88,9 +93,11 @@ const cli_verb cli_verb_cost_build = {
         "Runs random networks that cover every option of every decision, times each operator "
         "call where it runs, and writes one entry per distinct call: median, minimum, spread, "
         "samples, provider. Then fits constant and slope between sums of entries and whole "
-        "networks. Leave the machine alone meanwhile. With --runner nothing runs here: calls and "
+        "networks. Leave the machine alone meanwhile: rounds at another speed than the usual are "
+        "told and measured again. With --runner nothing runs here: calls and "
         "networks are written as job directories, CMD has them measured on the device and writes "
-        "result.json into each. What was measured is kept in OUTPUT.partial: after a failure or a "
+        "result.json into each. Either way what was measured is kept in OUTPUT.partial: after a "
+        "failure or a "
         "kill the same command goes on from there. Exit codes: 1 the runner failed or took too "
         "long, 3 it wrote something that is not as agreed.",
     .options = build_options,

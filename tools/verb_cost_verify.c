@@ -33,6 +33,7 @@ typedef struct verify_work {
     const lode_table *table;     /* of the first cost that has one */
     double drift;                /* as lode_profile_run_networks has it */
     profile_remote remote;
+    char *journal; /* of measuring here, NULL: none */
 } verify_work;
 
 static void verify_deinit(verify_work *v) {
@@ -45,6 +46,7 @@ static void verify_deinit(verify_work *v) {
     lode_free(v->m);
     lode_free(v->energy);
     profile_remote_deinit(&v->remote);
+    lode_free(v->journal);
     workspace_close(&v->w);
 }
 
@@ -78,6 +80,7 @@ static lode_status verify_measure(verify_work *v) {
                                             .warmup = v->warmup,
                                             .rounds = v->rounds,
                                             .table = v->table,
+                                            .journal = v->journal,
                                             .progress = cli_progress(v->c)};
     if (v->remote.used)
         LODE_TRY(lode_remote_networks(v->w.net, v->w.dispatch, v->arch, v->n, v->batch,
@@ -324,6 +327,8 @@ static lode_status measure_run(cli *c) {
     LODE_GOTO(profile_remote_read(c, path, energy, &v.remote));
     LODE_GOTO(workspace_open(c, true, &v.w));
     if (v.batch == 0) v.batch = 1;
+    if (!v.remote.used)
+        LODE_GOTO((v.journal = lode_format("%s.partial", path)) ? LODE_OK : LODE_ERR_NO_MEMORY);
     LODE_GOTO(verify_sample(&v, 78)); /* others than those of verify */
     LODE_GOTO(verify_measure(&v));
     LODE_GOTO(verify_write_rows(&v, energy, path));

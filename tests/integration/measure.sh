@@ -1,0 +1,45 @@
+#!/bin/bash
+# Measuring here: a killed lode cost build goes on from its rounds, other options are refused, small intervals end it
+# early, CPUs can be chosen. labels: integration
+set -uo pipefail
+work=$(mktemp -d); trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+fail() { echo "FAILED: $*"; exit 1; }
+command=("$LODE" cost build -s fbnet-fashion --threads 1 --progress none)
+build() { "${command[@]}" "$@"; }
+lines() { [ -e "$1" ] && wc -l < "$1" || echo 0; }
+
+# Killed in the middle: the rounds are there, a half line at the end does no harm, the same command goes on.
+"${command[@]}" -o t.json --rounds 4000 --precision 0 > /dev/null 2>&1 & pid=$!
+for _ in $(seq 600); do [ "$(lines t.json.partial)" -ge 6 ] && break; sleep 0.1; done
+kill -9 $pid; wait $pid 2>/dev/null
+[ -e t.json ] && fail "a table of a killed measurement"
+rounds=$(($(wc -l < t.json.partial) - 1))
+[ $rounds -ge 5 ] || fail "only $rounds rounds were kept"
+head -c 40 <(tail -1 t.json.partial) >> t.json.partial
+build -o t.json --rounds $((rounds + 3)) --precision 0 > out 2> err || { cat err; fail "going on"; }
+grep -q "going on after $rounds rounds" err || { cat err; fail "it began anew"; }
+[ -e t.json.partial ] && fail "the journal is left over"
+grep -q '"calls"\|"entries"' t.json || fail "no entries"
+"$LODE" cost show -s fbnet-fashion -a k3_e1,k5_e1,k3_e1,k3_e1,k3_e3,skip,skip --cost latency_ms=t.json > out 2> err || { cat err; fail "a call is missing"; }
+
+# A stop on request keeps the rounds as well, and says so; what was begun otherwise is refused.
+"${command[@]}" -o u.json --rounds 4000 --precision 0 > out 2> err & pid=$!
+for _ in $(seq 600); do [ "$(lines u.json.partial)" -ge 3 ] && break; sleep 0.1; done
+kill -TERM $pid; wait $pid; [ $? -eq 143 ] && grep -q "the same command goes on" err || { cat err; fail "stop on request"; }
+build -o u.json --rounds 4000 --batch 2 > out 2> err; [ $? -eq 3 ] && grep -q "begun with batch 1, now it is 2" err || { cat err; fail "another batch"; }
+
+# Anything is precise enough within 90 %: ten rounds of 200.
+build -o v.json --rounds 200 --precision 90 > out 2> err || { cat err; fail "precision"; }
+most=$(grep -o '"samples": [0-9]*' v.json | sed 's/.* //' | sort -n | tail -1)
+build -o w.json --rounds 10 --precision 0 > out 2> err || fail "ten rounds"
+least=$(grep -o '"samples": [0-9]*' w.json | sed 's/.* //' | sort -n | tail -1)
+[ "$most" -le $((4 * least)) ] || fail "$most samples where ten rounds take $least"
+cpu=$(awk '/Cpus_allowed_list/ {sub("[,-].*", "", $2); print $2}' /proc/self/status)
+build -o x.json --rounds 3 --cpus "$cpu" > out 2> err || { cat err; fail "one CPU"; }
+build -o y.json --rounds 3 --cpus x > out 2> err; [ $? -eq 3 ] && grep -q "want numbers and ranges" err || { cat err; fail "CPUs"; }
+"$LODE" cost measure -s fbnet-fashion -n 12 --rounds 3 --threads 1 -o rows.csv > out 2> err || { cat err; fail "rows"; }
+"$LODE" cost fit -s fbnet-fashion -t rows.csv --column latency_ms --model linear --held-out 0.2 -o p > out 2> err || { cat err; fail "fit"; }
+"$LODE" cost verify -s fbnet-fashion -n 5 --rounds 3 --threads 1 --cost latency_ms=w.json --cost latency_ms=./p > out 2> err || { cat err; fail "verify"; }
+[ "$(grep -c "5 networks, ms: MAPE" out)" -eq 2 ] || { cat out; fail "a line per cost"; }
+echo ok
