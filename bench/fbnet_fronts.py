@@ -29,7 +29,7 @@ LIMITS = [0.3, 0.45, 0.6]  # shares of the latency of BASELINE
 RANDOM_NETWORKS = 4  # as many trainings as take the time of a search and one training
 
 # Epochs make the searches take about the same CPU time; the table of results says how long each took.
-ADAM = ["arch.every=1", "arch.turns=alternate"]
+ADAM = ["arch.seek=equal", "arch.every=1", "arch.turns=alternate"]
 METHODS = {
     "gumbel": ADAM + ["supernet.strategy=gumbel", "arch.sample=soft", "arch.lr=0.03", "arch.warmup=1",
                       "arch.tau=5", "arch.tau_end=0.5", "supernet.epochs=5"],
@@ -39,12 +39,11 @@ METHODS = {
                             "arch.warmup=4", "supernet.epochs=20"],
     "reinforce": ADAM + ["supernet.strategy=reinforce", "arch.reward=accuracy", "arch.samples=4",
                          "arch.lr=0.02", "arch.warmup=4", "supernet.epochs=20"],
-    "random": ["search.supernet=false", "search.searcher=random", "arch.seek=none",
+    "random": ["search.supernet=false", "search.searcher=random",
                f"search.keep={RANDOM_NETWORKS}", f"search.trials={RANDOM_NETWORKS}"],
 }
 # All networks are trained on 22,500 images and judged on 5,000 others before they are tested.
-TRAIN = ["data.limit=27500", "data.limit_test=0", "data.valid=5000", "data.arch_split=0",
-         "arch.seek=none"]
+TRAIN = ["data.limit=27500", "data.limit_test=0", "data.valid=5000", "data.arch_split=0"]
 
 
 def lode(args, verb, seed, pairs):
