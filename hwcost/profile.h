@@ -60,4 +60,7 @@ typedef struct lode_profile_networks {
    prediction from a change of the machine's clock or load. */
 LODE_API lode_status lode_profile_run_networks(const lode_profile_networks *s, lode_summary *out,
                                                double *drift);
+/* Millijoules per forward pass, out [n], by the processors' counters (energy.h); at least 0.6 s per
+   network. warmup, rounds, table and journal are not read. LODE_ERR_UNSUPPORTED: no counters. */
+LODE_API lode_status lode_profile_energy(const lode_profile_networks *s, double *out);
 #endif

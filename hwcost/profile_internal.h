@@ -53,6 +53,10 @@ void profile_benches_destroy(profile_bench *b, int64_t n);
 /* Two forward passes; *ms is the time of the second. timer NULL: calls are not timed. */
 lode_status profile_run(profile_bench *b, profile_timer *timer, double *ms);
 
+/* ---- profile_networks.c ---- */
+/* One bench per network of s. */
+lode_status profile_open_benches(const lode_profile_networks *s, profile_bench **out);
+
 /* ---- profile_cover.c ---- */
 
 /* Architectures in which every distinct call of the space occurs; *arch NULL and *n 1 for a fixed

@@ -5,7 +5,7 @@
 
 #include <stdlib.h>
 
-static lode_status profile_open_benches(const lode_profile_networks *s, profile_bench **out) {
+lode_status profile_open_benches(const lode_profile_networks *s, profile_bench **out) {
     profile_bench *bench = LODE_NEW_ARRAY(profile_bench, s->n);
     lode_status status = bench ? LODE_OK : LODE_ERR_NO_MEMORY;
     for (int64_t i = 0; status == LODE_OK && i < s->n; i++)

@@ -3,6 +3,7 @@
 #include "core/memory.h"
 #include "core/parallel.h"
 #include "core/platform.h"
+#include "hwcost/energy.h"
 #include "hwcost/hardware.h"
 #include "tools/profile_options.h"
 #include "tools/workspace.h"
@@ -23,9 +24,10 @@ typedef struct verify_work {
     lode_form form;
     lode_arch *arch;
     lode_summary *measured;
-    double *m;      /* medians, or energies */
-    double *energy; /* mJ, NULL: not asked for */
-    bool of_energy; /* m is of energy_mj */
+    double *m;        /* medians, or energies */
+    double *energy;   /* mJ, NULL: not asked for */
+    bool with_energy; /* energy is wanted */
+    bool of_energy;   /* m is of energy_mj */
     int n_costs;
     lode_cost *cost[VERIFY_MAX_COSTS];
     const char *spec[VERIFY_MAX_COSTS];
@@ -69,6 +71,14 @@ static lode_status verify_sample(verify_work *v, uint64_t index) {
     return LODE_OK;
 }
 
+/* Told before minutes of measuring, not after. */
+static lode_status verify_need_counters(void) {
+    lode_energy *counters;
+    LODE_TRY(lode_energy_open(&counters));
+    lode_energy_close(counters);
+    return LODE_OK;
+}
+
 /* Fills measured and m. */
 static lode_status verify_measure(verify_work *v) {
     const lode_profile_networks networks = {.net = &v->w.net,
@@ -82,12 +92,14 @@ static lode_status verify_measure(verify_work *v) {
                                             .table = v->table,
                                             .journal = v->journal,
                                             .progress = cli_progress(v->c)};
-    if (v->remote.used)
+    if (v->remote.used) {
         LODE_TRY(lode_remote_networks(v->w.net, v->w.dispatch, v->arch, v->n, v->batch,
                                       &v->remote.remote, cli_progress(v->c), v->measured,
                                       v->energy));
-    else
+    } else {
         LODE_TRY(lode_profile_run_networks(&networks, v->measured, &v->drift));
+        if (v->with_energy) LODE_TRY(lode_profile_energy(&networks, v->energy));
+    }
     for (int64_t i = 0; i < v->n; i++)
         v->m[i] = v->of_energy ? v->energy[i] : v->measured[i].median;
     return LODE_OK;
@@ -131,8 +143,8 @@ static const cli_option verify_options[] = {
     WORKSPACE_OPTION_SET,
     VERIFY_OPTION_PROVIDERS,
     {"cost", 0, "MODEL",
-     "what to verify: latency_ms=TABLE, =DEVICE or =PREDICTOR; with --runner energy_mj=... too "
-     "(needed; repeated: all against the same measurements)"},
+     "what to verify: latency_ms=TABLE, =DEVICE or =PREDICTOR, or energy_mj=... (needed; repeated: "
+     "all against the same measurements)"},
     {"batch", 0, "N", "images per forward pass (default: the table's, else 1)"},
     {"count", 'n', "N", "random networks (default 30)"},
     {"warmup", 0, "N", "untimed passes of each network (default 3; with --runner 10)"},
@@ -151,14 +163,14 @@ static lode_status verify_open_costs(verify_work *v) {
     for (int k = 0; k < n; k++) {
         const bool latency = strncmp(specs[k], "latency_ms=", 11) == 0;
         const bool energy = strncmp(specs[k], "energy_mj=", 10) == 0;
-        if (!latency && !(energy && v->remote.used))
+        if (!latency && !energy)
             return cli_usage_error(v->c,
-                                   "--cost %s: want latency_ms=TABLE, latency_ms=DEVICE or "
-                                   "latency_ms=PREDICTOR",
+                                   "--cost %s: want latency_ms= or energy_mj= and a table, a "
+                                   "device or a predictor",
                                    specs[k]);
         if (k > 0 && energy != v->of_energy)
             return cli_usage_error(v->c, "--cost %s: all costs must be of one quantity", specs[k]);
-        v->of_energy = energy;
+        v->of_energy = v->with_energy = energy;
         LODE_TRY(lode_cost_open(specs[k], v->w.net, v->batch, &v->cost[k]));
         v->spec[k] = specs[k];
         v->n_costs++;
@@ -272,6 +284,7 @@ static lode_status verify_run(cli *c) {
     LODE_GOTO(profile_remote_read(c, rows, strncmp(spec, "energy_mj=", 10) == 0, &v.remote));
     LODE_GOTO(workspace_open(c, true, &v.w));
     LODE_GOTO(verify_open_costs(&v));
+    if (v.with_energy && !v.remote.used) LODE_GOTO(verify_need_counters());
     verify_warn(&v);
     LODE_GOTO(verify_sample(&v, 77));
     for (int64_t i = 0; i < v.n; i++)
@@ -311,7 +324,8 @@ static const cli_option measure_options[] = {
     {"batch", 0, "N", "images per forward pass (default 1)"},
     {"warmup", 0, "N", "untimed passes of each network (default 3; with --runner 10)"},
     {"rounds", 0, "N", "timed passes of each network (default 30)"},
-    {"energy", 0, NULL, "energy too: of the runner"},
+    {"energy", 0, NULL,
+     "energy too: of the runner, or here by the processors' counters (powercap)"},
     PROFILE_CPUS_OPTION,
     PROFILE_REMOTE_OPTIONS,
 };
@@ -329,6 +343,8 @@ static lode_status measure_run(cli *c) {
     if (v.batch == 0) v.batch = 1;
     if (!v.remote.used)
         LODE_GOTO((v.journal = lode_format("%s.partial", path)) ? LODE_OK : LODE_ERR_NO_MEMORY);
+    if (energy && !v.remote.used) LODE_GOTO(verify_need_counters());
+    v.with_energy = energy;
     LODE_GOTO(verify_sample(&v, 78)); /* others than those of verify */
     LODE_GOTO(verify_measure(&v));
     LODE_GOTO(verify_write_rows(&v, energy, path));

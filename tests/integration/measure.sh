@@ -42,4 +42,16 @@ build -o y.json --rounds 3 --cpus x > out 2> err; [ $? -eq 3 ] && grep -q "want 
 "$LODE" cost fit -s fbnet-fashion -t rows.csv --column latency_ms --model linear --held-out 0.2 -o p > out 2> err || { cat err; fail "fit"; }
 "$LODE" cost verify -s fbnet-fashion -n 5 --rounds 3 --threads 1 --cost latency_ms=w.json --cost latency_ms=./p > out 2> err || { cat err; fail "verify"; }
 [ "$(grep -c "5 networks, ms: MAPE" out)" -eq 2 ] || { cat out; fail "a line per cost"; }
+
+# Energy by the processors' counters: told when there are none or they stand still, millijoules when they move.
+energy() { LODE_POWERCAP="$PWD/cap" "$LODE" cost measure -s fbnet-fashion -n 2 --rounds 3 --threads 1 --energy -o "$1" > out 2> err; }
+energy none.csv; [ $? -eq 1 ] && grep -q "0 packages" err && [ ! -e none.csv ] || { cat err; fail "energy without counters"; }
+mkdir -p cap/intel-rapl:0 cap/intel-rapl:0:0
+echo package-0 > cap/intel-rapl:0/name; echo core > cap/intel-rapl:0:0/name
+echo 1000 > cap/intel-rapl:0/energy_uj; echo 3000000 > cap/intel-rapl:0/max_energy_range_uj
+energy still.csv; [ $? -eq 1 ] && grep -q "did not move" err || { cat err; fail "energy of a counter that stands still"; }
+(i=0; while :; do i=$(((i + 100000) % 3000000)); echo $i > cap/new; mv cap/new cap/intel-rapl:0/energy_uj; sleep 0.02; done) & pid=$!
+energy moving.csv; status=$?; kill $pid; wait $pid 2>/dev/null
+[ $status -eq 0 ] || { cat err; fail "energy"; }
+awk -F, 'NR == 1 && $5 != "energy_mj" {exit 1} NR > 1 && !($5 > 0) {exit 1}' moving.csv || { cat moving.csv; fail "no millijoules"; }
 echo ok
