@@ -278,6 +278,19 @@ static lode_status remote_level(remote_session *s) {
     return LODE_OK;
 }
 
+/* After a failure: what was measured is kept. A journal of nothing would only bind the next command
+   to options that may have been the mistake. */
+static void remote_leave_journal(const remote_session *s) {
+    int64_t n = remote_n_done(s);
+    if (n > 0)
+        lode_log(LODE_LOG_WARN,
+                 "%lld of %lld jobs are measured and kept in %s: the same command "
+                 "goes on from there",
+                 (long long)n, (long long)(s->n - 1), s->remote->journal);
+    else
+        (void)lode_file_remove(s->remote->journal); /* the failure's own message stays the last */
+}
+
 lode_status remote_measure(remote_session *s, json_t *about) {
     remote_job *jobs[REMOTE_REFERENCE_EVERY + 1];
     lode_rng rng = lode_rng_stream(s->seed, LODE_RNG_MEASURE, 500);
@@ -303,10 +316,7 @@ lode_status remote_measure(remote_session *s, json_t *about) {
     if (!s->remote->keep && lode_file_remove(s->remote->directory) != LODE_OK) lode_error_clear();
 done:
     if (status != LODE_OK && s->remote->journal && status != LODE_ERR_CONFIG)
-        lode_log(LODE_LOG_WARN,
-                 "%lld of %lld jobs are measured and kept in %s: the same command "
-                 "goes on from there",
-                 (long long)remote_n_done(s), (long long)(s->n - 1), s->remote->journal);
+        remote_leave_journal(s);
     lode_free(order);
     return status;
 }

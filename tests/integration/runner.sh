@@ -75,7 +75,14 @@ for _ in $(seq 60); do build -o c.json --runner-jobs 2 --runner "sh dies.sh" > o
 [ "$(cat runs)" -gt 15 ] || fail "dies.sh was not run often enough to say anything"
 same a.json c.json
 build -o d.json --runner "sh seven.sh" 2> /dev/null
-build -o d.json --runner "sh seven.sh" --repeats 9 2> err; [ $? -eq 3 ] && grep -q "begun with repeats 8, now it is 9" err || { cat err; fail "other options"; }
+[ -e d.json.partial ] && fail "a journal of nothing"
+cat > third.sh <<'TEXT'
+n=$(cat thirds 2>/dev/null || echo 0); echo $((n + 1)) > thirds
+[ $n -lt 2 ] || exit 7
+exec ./device.sh "$@"
+TEXT
+build -o d.json --runner "sh third.sh" 2> err; grep -q "jobs are measured and kept in d.json.partial" err || { cat err; fail "what was measured is kept"; }
+build -o d.json --runner "sh third.sh" --repeats 9 2> err; [ $? -eq 3 ] && grep -q "begun with repeats 8, now it is 9" err || { cat err; fail "other options"; }
 
 # From the 12th run on for a while the device takes twice the time. It is noticed, and the table is the same.
 cat > drifts.sh <<'TEXT'
