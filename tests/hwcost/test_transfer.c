@@ -416,8 +416,9 @@ static void wrong_requests_say_what(void **state) {
         .space = other.space, .n = 20, .arch = other.arch, .value = other.fresh[0]};
     assert_fails(lode_transfer_adapt(t, &wrong, w.part, &about, &report, &p), LODE_ERR_CONFIG,
                  "nasbench201 has 6");
-    assert_fails(lode_transfer_read("/nowhere", &t), LODE_ERR_IO, "/nowhere");
     lode_transfer_destroy(t);
+    assert_fails(lode_transfer_read("/nowhere", &t), LODE_ERR_IO, "/nowhere");
+    assert_null(t);
     free_world(&w);
     free_world(&other);
 }
