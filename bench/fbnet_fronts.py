@@ -36,9 +36,9 @@ METHODS = {
     "darts": ADAM + ["supernet.strategy=darts", "arch.order=first", "arch.lr=0.03", "arch.warmup=1",
                      "supernet.epochs=5"],
     "binary-gates": ADAM + ["supernet.strategy=binary_gates", "arch.paths=two", "arch.lr=0.02",
-                            "arch.warmup=4", "supernet.epochs=20"],
+                            "arch.warmup=8", "supernet.epochs=40"],
     "reinforce": ADAM + ["supernet.strategy=reinforce", "arch.reward=accuracy", "arch.samples=4",
-                         "arch.lr=0.02", "arch.warmup=4", "supernet.epochs=20"],
+                         "arch.lr=0.02", "arch.warmup=12", "supernet.epochs=60"],
     "random": ["search.supernet=false", "search.searcher=random",
                f"search.keep={RANDOM_NETWORKS}", f"search.trials={RANDOM_NETWORKS}"],
 }
@@ -65,7 +65,7 @@ def networks(run):
     """result.json of the networks that a search has found, the baseline's left out."""
     folder = os.path.join(run, "subnets")
     results = [runs.read_json(folder, name, "result.json") for name in sorted(os.listdir(folder))]
-    return [r for r in results if r["role"] == "found"]
+    return [r for r in results if r["role"] != "baseline"]
 
 
 def trained(run, i):
