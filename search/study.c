@@ -371,5 +371,12 @@ lode_status lode_study_run(lode_study *s, const lode_study_job *job) {
                          "none of %lld proposed architectures meets %s<=%g; relax the target",
                          (long long)counts.asks, job->n_limits ? job->limit[0].name : "?",
                          job->n_limits ? job->limit[0].limit : 0.0);
+    if (counts.evaluated < job->trials)
+        lode_log(
+            LODE_LOG_WARN,
+            "%s: %lld architectures instead of %lld (search.trials): %lld proposals brought no "
+            "other that is new%s",
+            job->origin, (long long)counts.evaluated, (long long)job->trials,
+            (long long)counts.asks, job->n_limits ? " and keeps the limit" : "");
     return LODE_OK;
 }
