@@ -214,6 +214,15 @@ def page(result, path):
         f.write(text[:text.index(begin) + len(begin)] + "\n" + "\n".join(s) + "\n")
 
 
+def keep(result, head, path):
+    """The CSV so far, whole or not at all."""
+    with open(path + ".part", "w", newline="") as f:
+        w = csv.DictWriter(f, head, lineterminator="\n")
+        w.writeheader()
+        w.writerows(result)
+    os.replace(path + ".part", path)
+
+
 def main():
     a = argparse.ArgumentParser()
     a.add_argument("--lode", default="build/lode")
@@ -237,11 +246,7 @@ def main():
             with tempfile.TemporaryDirectory() as work:
                 found = device(a, name, space, columns, known, column, table, work)
             result += [dict(zip(HEAD, map(str, r))) for r in found]
-            with open(a.output + ".part", "w", newline="") as f:
-                w = csv.DictWriter(f, HEAD, lineterminator="\n")
-                w.writeheader()
-                w.writerows(result)
-            os.replace(a.output + ".part", a.output)
+            keep(result, HEAD, a.output)
             print(name, column, *(f"{n}: {mean(result, name, column[:-3], 'adapt-mlp', n, 'tau_b'):.3f}" for n in SAMPLES), flush=True)
     if a.page:
         page(result, a.page)

@@ -4,7 +4,7 @@
 For every column of a data set, with 100 and 1,000 rows to learn from, `lode cost fit` fits its kinds of predictor and
 judges on the same held-out fifth what else prices these networks: published look-up tables (`lode cost import`), device
 files that describe the device, counted operations; those as they are and through a line fitted to the learned rows.
-Every finished fit is kept in the CSV; run again, only what is missing is done. Only Python's own library.
+Every finished fit is kept in the CSV; run again, only what is missing is done. Needs numpy.
 
     bench/predictor_tables.py --lode build/lode --tables ../shared/tables -o docs/results/predictors-datasets.csv \\
         --page docs/results/predictors-datasets.md
@@ -18,7 +18,7 @@ import sys
 import tempfile
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from compare_transfer import load, rows, write  # noqa: E402  (the same reading of HELP's tables)
+from compare_transfer import keep, load, rows, write  # noqa: E402  (the same reading of HELP's tables)
 
 HEAD = ["set", "column", "train", "model", "rmse", "mape", "tau_b", "seconds"]
 SETS = {
@@ -151,11 +151,7 @@ def main():
                         continue
                     found = fit(a, name, column, words, tables, n, kinds.split("+"))
                     result += [dict(zip(HEAD, map(str, r))) for r in found]
-                    with open(a.output + ".part", "w", newline="") as f:
-                        w = csv.DictWriter(f, HEAD, lineterminator="\n")
-                        w.writeheader()
-                        w.writerows(result)
-                    os.replace(a.output + ".part", a.output)
+                    keep(result, HEAD, a.output)
                     print(name, column, n, *(f"{r[3]} {r[4]} {r[6]}" for r in found), flush=True)
     if a.page:
         page(result, a.page)
