@@ -65,10 +65,8 @@ void predictor_inverse_diagonal(const double *a, double *room, double *out, int 
 
 /* ---- ridge.c ---- */
 /* min over w, b of sum (x w + b - y)^2 / n + lambda |w|^2, in closed form; w [features], b =
-   w[features]. */
-lode_status predictor_ridge(const predictor_samples *s, int n_features, double lambda, double *w);
-/* The lambda of a fixed list that fits `valid` best; then fitted to both, or to `train` alone. For
-   each output by itself: w [outputs, features + 1]. */
+   w[features]. Lambda is that of a fixed list that fits `valid` best; with it, fitted to both, or
+   to `train` alone. For each output by itself: w [outputs, features + 1]. */
 lode_status predictor_ridge_best(const predictor_job *job, bool both, double *w);
 /* x w + b */
 double predictor_ridge_at(const double *w, const double *x, int n_features);
