@@ -211,3 +211,14 @@ lode_status lode_json_get_string(const json_t *o, const char *key, const char *w
     *out = json_string_value(v);
     return LODE_OK;
 }
+
+lode_status lode_json_copy_string(const json_t *o, const char *key, const char *what, char *out,
+                                  size_t n) {
+    const char *text = NULL;
+    LODE_TRY(lode_json_get_string(o, key, what, &text));
+    if (strlen(text) >= n)
+        return LODE_FAIL(LODE_ERR_DATA, "%s: key `%s` is longer than %zu characters", what, key,
+                         n - 1);
+    memcpy(out, text, strlen(text) + 1);
+    return LODE_OK;
+}

@@ -27,6 +27,9 @@ LODE_API lode_status lode_json_get_bool(const json_t *o, const char *key, const 
 /* Borrowed from `o`. */
 LODE_API lode_status lode_json_get_string(const json_t *o, const char *key, const char *what,
                                           const char **out);
+/* Into out[n]; text that does not fit is an error. */
+LODE_API lode_status lode_json_copy_string(const json_t *o, const char *key, const char *what,
+                                           char *out, size_t n);
 /* json_real that maps NaN and infinities to null, as JSON has no word for them. */
 LODE_API json_t *lode_json_number(double x);
 #endif

@@ -4,6 +4,7 @@
 #include "core/json.h"
 #include "core/memory.h"
 #include "core/platform.h"
+#include "hwcost/sorted_internal.h"
 #include "hwcost/work.h"
 #include "ops/ops.h"
 
@@ -42,31 +43,19 @@ void lode_foreign_destroy(lode_foreign *t) {
     lode_free(t);
 }
 
-/* Index of the first entry that is not before `key`. */
-static int64_t foreign_lower_bound(const lode_foreign *t, const char *key) {
-    int64_t lo = 0, hi = t->n;
-    while (lo < hi) {
-        int64_t mid = lo + (hi - lo) / 2;
-        if (strcmp(t->entry[mid].key, key) < 0)
-            lo = mid + 1;
-        else
-            hi = mid;
-    }
-    return lo;
-}
-
 bool lode_foreign_find(const lode_foreign *t, const char *key, double *value) {
-    int64_t i = foreign_lower_bound(t, key);
-    if (i >= t->n || strcmp(t->entry[i].key, key) != 0) return false;
+    int64_t i = 0;
+    if (!sorted_find(t->entry, t->n, sizeof *t->entry, key, &i)) return false;
     *value = t->entry[i].value;
     return true;
 }
 
 lode_status lode_foreign_add(lode_foreign *t, const char *key, double value) {
-    double known = 0;
+    int64_t at = 0;
     if (!isfinite(value))
         return LODE_FAIL(LODE_ERR_DATA, "cost table: the value of \"%s\" is no number", key);
-    if (lode_foreign_find(t, key, &known)) {
+    if (sorted_find(t->entry, t->n, sizeof *t->entry, key, &at)) {
+        double known = t->entry[at].value;
         if (known == value) return LODE_OK;
         return LODE_FAIL(
             LODE_ERR_DATA,
@@ -74,11 +63,13 @@ lode_status lode_foreign_add(lode_foreign *t, const char *key, double value) {
             "are wanted, e.g. --where resolution=224",
             key, known, value);
     }
-    LODE_TRY(lode_grow((void **)&t->entry, &t->capacity, t->n + 1, sizeof *t->entry));
     char *copy = lode_strdup(key);
     if (!copy) return LODE_ERR_NO_MEMORY;
-    int64_t at = foreign_lower_bound(t, key);
-    memmove(&t->entry[at + 1], &t->entry[at], (size_t)(t->n - at) * sizeof *t->entry);
+    lode_status status = sorted_open((void **)&t->entry, &t->capacity, t->n, sizeof *t->entry, at);
+    if (status != LODE_OK) {
+        lode_free(copy);
+        return status;
+    }
     t->entry[at] = (foreign_entry){copy, value};
     t->n++;
     return LODE_OK;
@@ -91,14 +82,6 @@ double lode_foreign_value_at(const lode_foreign *t, int64_t i) { return t->entry
 const lode_foreign_info *lode_foreign_get_info(const lode_foreign *t) { return &t->info; }
 
 /* ---- file ---- */
-
-static lode_status foreign_copy(const json_t *o, const char *key, const char *what, char *out,
-                                size_t n) {
-    const char *s = NULL;
-    LODE_TRY(lode_json_get_string(o, key, what, &s));
-    snprintf(out, n, "%s", s);
-    return LODE_OK;
-}
 
 static lode_status foreign_read_keys(const json_t *root, const char *path, lode_foreign_keys *out) {
     const char *s = NULL;
@@ -121,15 +104,15 @@ static lode_status foreign_read_info(const json_t *root, const char *path,
     if (version != FOREIGN_VERSION)
         return LODE_FAIL(LODE_ERR_DATA, "%s: version %lld, this build reads version %d", path,
                          (long long)version, FOREIGN_VERSION);
-    LODE_TRY(foreign_copy(root, "quantity", path, info->quantity, sizeof info->quantity));
-    LODE_TRY(foreign_copy(root, "unit", path, info->unit, sizeof info->unit));
+    LODE_TRY(lode_json_copy_string(root, "quantity", path, info->quantity, sizeof info->quantity));
+    LODE_TRY(lode_json_copy_string(root, "unit", path, info->unit, sizeof info->unit));
     LODE_TRY(foreign_read_keys(root, path, &info->keys));
-    LODE_TRY(foreign_copy(root, "space", path, info->space, sizeof info->space));
-    LODE_TRY(foreign_copy(root, "device", path, info->device, sizeof info->device));
-    LODE_TRY(foreign_copy(root, "source_format", path, info->format, sizeof info->format));
-    LODE_TRY(foreign_copy(root, "source", path, info->source, sizeof info->source));
-    LODE_TRY(foreign_copy(root, "where", path, info->where, sizeof info->where));
-    LODE_TRY(foreign_copy(root, "created", path, info->created, sizeof info->created));
+    LODE_TRY(lode_json_copy_string(root, "space", path, info->space, sizeof info->space));
+    LODE_TRY(lode_json_copy_string(root, "device", path, info->device, sizeof info->device));
+    LODE_TRY(lode_json_copy_string(root, "source_format", path, info->format, sizeof info->format));
+    LODE_TRY(lode_json_copy_string(root, "source", path, info->source, sizeof info->source));
+    LODE_TRY(lode_json_copy_string(root, "where", path, info->where, sizeof info->where));
+    LODE_TRY(lode_json_copy_string(root, "created", path, info->created, sizeof info->created));
     LODE_TRY(lode_json_get_int(root, "batch", path, &info->batch));
     return lode_json_get_f64(root, "constant", path, &info->constant);
 }

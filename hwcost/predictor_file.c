@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define FILE_FORMAT "lode-predictor-2"
+static const predictor_file_format file_format = {"lode-predictor-2", "predictor", "lode cost fit"};
 
 /* ---- writing ---- */
 
@@ -32,7 +32,7 @@ json_t *predictor_file_space_options(const lode_space *space) {
                      (json_int_t)r.cell_channels);
 }
 
-static char *file_info(const lode_predictor *p) {
+static json_t *file_info(const lode_predictor *p) {
     const lode_predictor_info *i = &p->info;
     const lode_space *space = lode_encoding_space(p->encoding);
     json_t *j =
@@ -44,27 +44,40 @@ static char *file_info(const lode_predictor *p) {
                   (json_int_t)i->train, "valid", (json_int_t)i->valid, "test", (json_int_t)i->test,
                   "epochs", (json_int_t)i->epochs, "hidden", (json_int_t)p->options.hidden,
                   "layers", (json_int_t)p->options.layers);
-    char *line = NULL;
-    if (j && numbers && json_object_update(j, numbers) == 0 &&
-        (!*i->adapted_from ||
-         json_object_set_new(j, "adapted_from", json_string(i->adapted_from)) == 0) &&
-        json_object_set_new(j, "paths", json_boolean(p->options.paths)) == 0 &&
-        json_object_set_new(j, "encoding", json_integer(p->options.encoding)) == 0 &&
-        json_object_set_new(j, "target", json_integer(p->options.target)) == 0 &&
-        json_object_set_new(j, "reconstructed", lode_json_number(i->reconstructed)) == 0 &&
-        json_object_set_new(j, "differences", json_boolean(p->options.differences)) == 0 &&
-        json_object_set_new(j, "given", json_string(i->given)) == 0 &&
-        json_object_set_new(j, "n_given", json_integer(p->n_given)) == 0 &&
-        json_object_set_new(j, "mean", lode_json_number(p->mean)) == 0 &&
-        json_object_set_new(j, "scale", lode_json_number(p->scale)) == 0 &&
-        json_object_set_new(j, "smallest", lode_json_number(i->smallest)) == 0 &&
-        json_object_set_new(j, "largest", lode_json_number(i->largest)) == 0 &&
-        json_object_set_new(j, "held_out", predictor_file_errors(&i->held_out)) == 0 &&
-        json_object_set_new(j, "space_options", predictor_file_space_options(space)) == 0)
-        line = lode_json_line(j);
+    bool ok = j && numbers && json_object_update(j, numbers) == 0 &&
+              (!*i->adapted_from ||
+               json_object_set_new(j, "adapted_from", json_string(i->adapted_from)) == 0) &&
+              json_object_set_new(j, "paths", json_boolean(p->options.paths)) == 0 &&
+              json_object_set_new(j, "encoding", json_integer(p->options.encoding)) == 0 &&
+              json_object_set_new(j, "target", json_integer(p->options.target)) == 0 &&
+              json_object_set_new(j, "reconstructed", lode_json_number(i->reconstructed)) == 0 &&
+              json_object_set_new(j, "differences", json_boolean(p->options.differences)) == 0 &&
+              json_object_set_new(j, "given", json_string(i->given)) == 0 &&
+              json_object_set_new(j, "n_given", json_integer(p->n_given)) == 0 &&
+              json_object_set_new(j, "mean", lode_json_number(p->mean)) == 0 &&
+              json_object_set_new(j, "scale", lode_json_number(p->scale)) == 0 &&
+              json_object_set_new(j, "smallest", lode_json_number(i->smallest)) == 0 &&
+              json_object_set_new(j, "largest", lode_json_number(i->largest)) == 0 &&
+              json_object_set_new(j, "held_out", predictor_file_errors(&i->held_out)) == 0 &&
+              json_object_set_new(j, "space_options", predictor_file_space_options(space)) == 0;
     json_decref(numbers);
+    if (ok) return j;
     json_decref(j);
-    return line;
+    return NULL;
+}
+
+lode_status predictor_file_write(const char *path, const predictor_file_format *format,
+                                 json_t *info, const lode_space *space,
+                                 const lode_named_tensor *items, int64_t n) {
+    char *line = info ? lode_json_line(info) : NULL;
+    json_decref(info);
+    if (!line)
+        return LODE_FAIL(LODE_ERR_NO_MEMORY, "%s: no memory, or text that is not UTF-8", path);
+    const char *metadata[] = {"format",     format->name,           "info", line,
+                              "space_text", lode_space_text(space), NULL};
+    lode_status status = lode_tensors_save(path, items, n, metadata);
+    lode_free(line);
+    return status;
 }
 
 lode_status lode_predictor_write(const lode_predictor *p, const char *path) {
@@ -72,29 +85,11 @@ lode_status lode_predictor_write(const lode_predictor *p, const char *path) {
     int64_t n = p->plugin->tensors(p->self, items);
     if (p->knots) items[n++] = (lode_named_tensor){"target", p->knots};
     if (p->norm) items[n++] = (lode_named_tensor){"features", p->norm};
-    char *info = file_info(p);
-    if (!info)
-        return LODE_FAIL(LODE_ERR_NO_MEMORY, "%s: no memory, or text that is not UTF-8", path);
-    const char *metadata[] = {"format",     FILE_FORMAT,
-                              "info",       info,
-                              "space_text", lode_space_text(lode_encoding_space(p->encoding)),
-                              NULL};
-    lode_status status = lode_tensors_save(path, items, n, metadata);
-    lode_free(info);
-    return status;
+    return predictor_file_write(path, &file_format, file_info(p), lode_encoding_space(p->encoding),
+                                items, n);
 }
 
 /* ---- reading ---- */
-
-lode_status predictor_file_text(const json_t *j, const char *key, char *out, size_t n) {
-    const char *text;
-    LODE_TRY(lode_json_get_string(j, key, "info", &text));
-    if (strlen(text) >= n)
-        return LODE_FAIL(LODE_ERR_DATA, "info: key `%s` is longer than %d characters", key,
-                         (int)n - 1);
-    memcpy(out, text, strlen(text) + 1);
-    return LODE_OK;
-}
 
 lode_status predictor_file_count(const json_t *j, const char *key, int64_t min, int64_t max,
                                  int64_t *out) {
@@ -129,16 +124,17 @@ lode_status predictor_file_read_options(const json_t *j, lode_predictor_options 
 static lode_status file_read_info(const json_t *j, lode_predictor *p) {
     lode_predictor_info *i = &p->info;
     int64_t seed;
-    LODE_TRY(predictor_file_text(j, "kind", i->kind, sizeof i->kind));
-    LODE_TRY(predictor_file_text(j, "quantity", i->quantity, sizeof i->quantity));
-    LODE_TRY(predictor_file_text(j, "unit", i->unit, sizeof i->unit));
-    LODE_TRY(predictor_file_text(j, "device", i->device, sizeof i->device));
-    LODE_TRY(predictor_file_text(j, "table", i->table, sizeof i->table));
-    LODE_TRY(predictor_file_text(j, "column", i->column, sizeof i->column));
-    LODE_TRY(predictor_file_text(j, "created", i->created, sizeof i->created));
+    LODE_TRY(lode_json_copy_string(j, "kind", "info", i->kind, sizeof i->kind));
+    LODE_TRY(lode_json_copy_string(j, "quantity", "info", i->quantity, sizeof i->quantity));
+    LODE_TRY(lode_json_copy_string(j, "unit", "info", i->unit, sizeof i->unit));
+    LODE_TRY(lode_json_copy_string(j, "device", "info", i->device, sizeof i->device));
+    LODE_TRY(lode_json_copy_string(j, "table", "info", i->table, sizeof i->table));
+    LODE_TRY(lode_json_copy_string(j, "column", "info", i->column, sizeof i->column));
+    LODE_TRY(lode_json_copy_string(j, "created", "info", i->created, sizeof i->created));
     if (json_object_get(j, "adapted_from"))
-        LODE_TRY(predictor_file_text(j, "adapted_from", i->adapted_from, sizeof i->adapted_from));
-    LODE_TRY(predictor_file_text(j, "given", i->given, sizeof i->given));
+        LODE_TRY(lode_json_copy_string(j, "adapted_from", "info", i->adapted_from,
+                                       sizeof i->adapted_from));
+    LODE_TRY(lode_json_copy_string(j, "given", "info", i->given, sizeof i->given));
     LODE_TRY(lode_json_get_f64(j, "reconstructed", "info", &i->reconstructed));
     LODE_TRY(lode_json_get_int(j, "seed", "info", &seed));
     i->seed = (uint64_t)seed;
@@ -154,10 +150,9 @@ static lode_status file_read_info(const json_t *j, lode_predictor *p) {
     return LODE_OK;
 }
 
-lode_status predictor_file_read_space(const json_t *j, const char *text, const char *path,
-                                      lode_space **out) {
-    const json_t *options = json_object_get(j, "space_options");
-    const char *what = "space_options";
+lode_status predictor_file_read_space(const predictor_file *f, lode_space **out) {
+    const json_t *options = json_object_get(f->info, "space_options");
+    const char *text = lode_tensors_metadata(f->tensors, "space_text"), *what = "space_options";
     lode_space_options o = {0};
     if (!text || !json_is_object(options))
         return LODE_FAIL(LODE_ERR_DATA, "space_text or space_options is missing");
@@ -167,7 +162,7 @@ lode_status predictor_file_read_space(const json_t *j, const char *text, const c
     LODE_TRY(lode_json_get_f64(options, "width", what, &o.width));
     LODE_TRY(lode_json_get_int(options, "repeats", what, &o.repeats));
     LODE_TRY(lode_json_get_int(options, "cell_channels", what, &o.cell_channels));
-    return lode_space_parse(text, path, &o, out);
+    return lode_space_parse(text, f->path, &o, out);
 }
 
 /* The scale of features that are not 0 or 1. */
@@ -178,22 +173,15 @@ static lode_status file_read_norm(lode_tensor_file *f, lode_predictor *p) {
     return lode_tensors_load_into(f, "features", p->norm);
 }
 
-static lode_status file_read(lode_tensor_file *f, const char *path, lode_predictor **out) {
-    const char *format = lode_tensors_metadata(f, "format");
-    const char *line = lode_tensors_metadata(f, "info"), *kind;
+static lode_status file_read(const predictor_file *f, void **out) {
+    const json_t *j = f->info;
+    const char *kind;
     const lode_predictor_plugin *plugin = NULL;
     lode_predictor_options options;
     lode_predictor *p = NULL;
     lode_space *space = NULL;
-    json_t *j = NULL;
     int64_t encoding = 0, target = 0, n_given = 0;
     lode_status status = LODE_OK;
-    if (!format || !line || strcmp(format, FILE_FORMAT) != 0)
-        return LODE_FAIL(LODE_ERR_DATA,
-                         "no predictor of format %s (it says %s); `lode cost fit` "
-                         "makes them",
-                         FILE_FORMAT, format ? format : "nothing");
-    LODE_GOTO(lode_json_parse(line, "info", &j));
     LODE_GOTO(lode_json_get_string(j, "kind", "info", &kind));
     LODE_GOTO(predictor_find(kind, &plugin));
     LODE_GOTO(predictor_file_read_options(j, &options));
@@ -203,12 +191,12 @@ static lode_status file_read(lode_tensor_file *f, const char *path, lode_predict
     LODE_GOTO(predictor_file_count(j, "n_given", 0, LODE_PREDICTOR_MAX_GIVEN, &n_given));
     options.encoding = (int)encoding;
     options.target = (int)target;
-    LODE_GOTO(predictor_file_read_space(j, lode_tensors_metadata(f, "space_text"), path, &space));
+    LODE_GOTO(predictor_file_read_space(f, &space));
     LODE_GOTO(predictor_create(plugin, space, &options, (int)n_given, &p));
     LODE_GOTO(file_read_info(j, p));
-    LODE_GOTO(file_read_norm(f, p));
-    LODE_GOTO(predictor_target_load(p, f));
-    LODE_GOTO(plugin->load(p->encoding, &p->options, f, &p->self));
+    LODE_GOTO(file_read_norm(f->tensors, p));
+    LODE_GOTO(predictor_target_load(p, f->tensors));
+    LODE_GOTO(plugin->load(p->encoding, &p->options, f->tensors, &p->self));
     if (plugin->outputs && plugin->outputs(p->self) != 1) {
         status = LODE_FAIL(LODE_ERR_DATA,
                            "a predictor answers one number, its tensors are made for "
@@ -221,27 +209,51 @@ static lode_status file_read(lode_tensor_file *f, const char *path, lode_predict
 done:
     lode_predictor_destroy(p);
     lode_space_release(space);
-    json_decref(j);
     return status;
 }
 
 lode_status lode_predictor_read(const char *path, lode_predictor **out) {
-    lode_tensor_file *f = NULL;
+    void *p = NULL;
+    lode_status status = predictor_file_read(path, &file_format, file_read, &p);
+    *out = p;
+    return status;
+}
+
+bool lode_predictor_is_file(const char *path) { return predictor_file_is(path, &file_format); }
+
+static lode_status file_read_as(lode_tensor_file *tensors, const predictor_file_format *format,
+                                const char *path,
+                                lode_status (*read)(const predictor_file *f, void **out),
+                                void **out) {
+    const char *name = lode_tensors_metadata(tensors, "format");
+    const char *line = lode_tensors_metadata(tensors, "info");
+    json_t *info = NULL;
+    if (!name || !line || strcmp(name, format->name) != 0)
+        return LODE_FAIL(LODE_ERR_DATA, "no %s of format %s (it says %s); `%s` makes them",
+                         format->what, format->name, name ? name : "nothing", format->maker);
+    LODE_TRY(lode_json_parse(line, "info", &info));
+    lode_status status = read(&(predictor_file){tensors, info, path}, out);
+    json_decref(info);
+    return status;
+}
+
+lode_status predictor_file_read(const char *path, const predictor_file_format *format,
+                                lode_status (*read)(const predictor_file *f, void **out),
+                                void **out) {
+    lode_tensor_file *tensors = NULL;
     *out = NULL;
-    LODE_TRY(lode_tensors_open(path, &f));
-    lode_status status = file_read(f, path, out);
-    lode_tensors_close(f);
+    LODE_TRY(lode_tensors_open(path, &tensors));
+    lode_status status = file_read_as(tensors, format, path, read, out);
+    lode_tensors_close(tensors);
     return status == LODE_OK ? LODE_OK : lode_error_context("%s", path);
 }
 
-bool lode_predictor_is_file(const char *path) { return predictor_file_is(path, FILE_FORMAT); }
-
-bool predictor_file_is(const char *path, const char *format) {
+bool predictor_file_is(const char *path, const predictor_file_format *format) {
     /* eight bytes of length, then the header, of which the metadata is the first entry */
     char want[64];
     lode_mapping m;
     bool found = false;
-    snprintf(want, sizeof want, "\"%s\"", format);
+    snprintf(want, sizeof want, "\"%s\"", format->name);
     if (lode_map_file(path, &m) != LODE_OK) {
         lode_error_clear();
         return false;

@@ -44,19 +44,37 @@ lode_status predictor_check_same_space(const lode_space *fitted, const lode_spac
 lode_status predictor_encode(const lode_encoding *e, const lode_arch *arch, int64_t n, double *x);
 
 /* ---- predictor_file.c: what files of predictors and of transfers share ---- */
+typedef struct predictor_file_format {
+    const char *name;  /* in the metadata: "lode-predictor-2" */
+    const char *what;  /* "predictor" */
+    const char *maker; /* "lode cost fit" */
+} predictor_file_format;
+/* Metadata: the format's name, `info` as one line (taken; NULL: no memory), the space's text. */
+lode_status predictor_file_write(const char *path, const predictor_file_format *format,
+                                 json_t *info, const lode_space *space,
+                                 const lode_named_tensor *items, int64_t n);
+/* What a file that is read consists of. */
+typedef struct predictor_file {
+    lode_tensor_file *tensors;
+    const json_t *info;
+    const char *path;
+} predictor_file;
+/* Opens a file of this format, hands it to `read`, which makes *out, and closes it. Errors name the
+   path. */
+lode_status predictor_file_read(const char *path, const predictor_file_format *format,
+                                lode_status (*read)(const predictor_file *f, void **out),
+                                void **out);
+/* Does the file begin like one of this format? */
+bool predictor_file_is(const char *path, const predictor_file_format *format);
 json_t *predictor_file_errors(const lode_agreement *a);
 lode_agreement predictor_file_read_errors(const json_t *j);
 json_t *predictor_file_space_options(const lode_space *space);
-lode_status predictor_file_read_space(const json_t *j, const char *text, const char *path,
-                                      lode_space **out);
-lode_status predictor_file_text(const json_t *j, const char *key, char *out, size_t n);
+lode_status predictor_file_read_space(const predictor_file *f, lode_space **out);
 /* A count from `min` to `max`. */
 lode_status predictor_file_count(const json_t *j, const char *key, int64_t min, int64_t max,
                                  int64_t *out);
 /* kind, seed, rows, epochs, and hidden, layers, paths of the options. */
 lode_status predictor_file_read_options(const json_t *j, lode_predictor_options *o);
-/* Does the file begin like one with this format in its metadata? */
-bool predictor_file_is(const char *path, const char *format);
 
 /* ---- predictor_features.c: rows as a kind sees them ---- */
 /* Features made of so many given numbers. */

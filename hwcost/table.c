@@ -6,6 +6,7 @@
 #include "core/memory.h"
 #include "core/platform.h"
 #include "hwcost/interpolate.h"
+#include "hwcost/sorted_internal.h"
 #include "ops/dispatch.h"
 
 #include <math.h>
@@ -39,41 +40,25 @@ void lode_table_destroy(lode_table *t) {
     lode_free(t);
 }
 
-/* Index of the first entry that is not before `call`. */
-static int64_t table_lower_bound(const lode_table *t, const char *call) {
-    int64_t lo = 0, hi = t->n;
-    while (lo < hi) {
-        int64_t mid = lo + (hi - lo) / 2;
-        if (strcmp(t->entry[mid].call, call) < 0)
-            lo = mid + 1;
-        else
-            hi = mid;
-    }
-    return lo;
-}
-
 const lode_table_entry *lode_table_find(const lode_table *t, const char *call) {
-    int64_t i = table_lower_bound(t, call);
-    return i < t->n && strcmp(t->entry[i].call, call) == 0 ? &t->entry[i] : NULL;
+    int64_t i = 0;
+    return sorted_find(t->entry, t->n, sizeof *t->entry, call, &i) ? &t->entry[i] : NULL;
 }
 
 lode_status lode_table_add(lode_table *t, const lode_table_entry *entry) {
-    int64_t at = table_lower_bound(t, entry->call);
-    if (at < t->n && strcmp(t->entry[at].call, entry->call) == 0) {
-        char *call = t->entry[at].call;
-        t->entry[at] = *entry;
-        t->entry[at].call = call;
-        return LODE_OK;
+    int64_t at = 0;
+    bool known = sorted_find(t->entry, t->n, sizeof *t->entry, entry->call, &at);
+    char *call = known ? t->entry[at].call : lode_strdup(entry->call);
+    lode_status status = call ? LODE_OK : LODE_ERR_NO_MEMORY;
+    if (!known && status == LODE_OK)
+        status = sorted_open((void **)&t->entry, &t->capacity, t->n, sizeof *t->entry, at);
+    if (status != LODE_OK) {
+        lode_free(call);
+        return status;
     }
-    void *items = t->entry;
-    LODE_TRY(lode_grow(&items, &t->capacity, t->n + 1, sizeof *t->entry));
-    t->entry = items;
-    char *call = lode_strdup(entry->call);
-    if (!call) return LODE_ERR_NO_MEMORY;
-    memmove(&t->entry[at + 1], &t->entry[at], (size_t)(t->n - at) * sizeof *t->entry);
     t->entry[at] = *entry;
     t->entry[at].call = call;
-    t->n++;
+    t->n += !known;
     return LODE_OK;
 }
 
@@ -96,14 +81,6 @@ lode_status lode_table_set_interpolate(lode_table *t) {
 int64_t lode_table_n_interpolated(const lode_table *t) { return t->between ? t->between->n : 0; }
 
 /* ---- file ---- */
-
-static lode_status table_copy_text(const json_t *o, const char *key, const char *what, char *out,
-                                   size_t n) {
-    const char *s = NULL;
-    LODE_TRY(lode_json_get_string(o, key, what, &s));
-    snprintf(out, n, "%s", s);
-    return LODE_OK;
-}
 
 static lode_status table_read_form(const json_t *root, const char *path, lode_form *form) {
     const char *name = NULL;
@@ -130,12 +107,12 @@ static lode_status table_read_info(const json_t *root, const char *path, lode_ta
     if (version != TABLE_VERSION)
         return LODE_FAIL(LODE_ERR_DATA, "%s: version %lld, this build reads version %d", path,
                          (long long)version, TABLE_VERSION);
-    LODE_TRY(table_copy_text(root, "quantity", path, info->quantity, sizeof info->quantity));
-    LODE_TRY(table_copy_text(root, "unit", path, info->unit, sizeof info->unit));
-    LODE_TRY(table_copy_text(root, "space", path, info->space, sizeof info->space));
+    LODE_TRY(lode_json_copy_string(root, "quantity", path, info->quantity, sizeof info->quantity));
+    LODE_TRY(lode_json_copy_string(root, "unit", path, info->unit, sizeof info->unit));
+    LODE_TRY(lode_json_copy_string(root, "space", path, info->space, sizeof info->space));
     LODE_TRY(table_read_form(root, path, &info->form));
-    LODE_TRY(table_copy_text(root, "device", path, info->device, sizeof info->device));
-    LODE_TRY(table_copy_text(root, "created", path, info->created, sizeof info->created));
+    LODE_TRY(lode_json_copy_string(root, "device", path, info->device, sizeof info->device));
+    LODE_TRY(lode_json_copy_string(root, "created", path, info->created, sizeof info->created));
     LODE_TRY(lode_json_get_int(root, "batch", path, &info->batch));
     LODE_TRY(lode_json_get_int(root, "threads", path, &threads));
     info->threads = (int)threads;
@@ -146,7 +123,7 @@ static lode_status table_read_info(const json_t *root, const char *path, lode_ta
     LODE_TRY(lode_json_get_f64(root, "constant", path, &info->constant));
     LODE_TRY(lode_json_get_f64(root, "slope", path, &info->slope));
     if (json_object_get(root, "runner"))
-        LODE_TRY(table_copy_text(root, "runner", path, info->runner, sizeof info->runner));
+        LODE_TRY(lode_json_copy_string(root, "runner", path, info->runner, sizeof info->runner));
     return lode_json_get_f64(root, "fit_mape", path, &info->fit_mape);
 }
 
@@ -161,7 +138,7 @@ static lode_status table_read_entries(lode_table *t, const json_t *root, const c
         char what[64];
         snprintf(what, sizeof what, "entry %zu", i);
         LODE_TRY(lode_json_get_string(o, "call", what, &call));
-        LODE_TRY(table_copy_text(o, "provider", what, e.provider, sizeof e.provider));
+        LODE_TRY(lode_json_copy_string(o, "provider", what, e.provider, sizeof e.provider));
         LODE_TRY(lode_json_get_f64(o, "median", what, &e.median));
         LODE_TRY(lode_json_get_f64(o, "min", what, &e.min));
         LODE_TRY(lode_json_get_f64(o, "spread", what, &e.spread));

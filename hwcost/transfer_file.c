@@ -9,7 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define FILE_FORMAT "lode-devices-1"
+static const predictor_file_format file_format = {"lode-devices-1", "model of several devices",
+                                                  "lode cost fit --columns"};
 
 /* ---- writing ---- */
 
@@ -23,7 +24,7 @@ static json_t *file_device(const lode_transfer_device *d) {
     return j;
 }
 
-static char *file_info(const lode_transfer *t) {
+static json_t *file_info(const lode_transfer *t) {
     const lode_transfer_info *i = &t->info;
     const lode_space *space = lode_encoding_space(t->encoding);
     json_t *j = json_pack("{s:s, s:s, s:s, s:s, s:s}", "kind", i->kind, "unit", i->unit, "table",
@@ -34,40 +35,31 @@ static char *file_info(const lode_transfer *t) {
                   "epochs", (json_int_t)i->epochs, "hidden", (json_int_t)t->options.hidden,
                   "layers", (json_int_t)t->options.layers, "paths", (int)t->options.paths);
     json_t *devices = json_array();
-    char *line = NULL;
     bool ok = devices != NULL;
     for (int k = 0; ok && k < i->n_devices; k++)
         ok = json_array_append_new(devices, file_device(&t->device[k])) == 0;
-    if (ok && j && numbers && json_object_update(j, numbers) == 0 &&
-        json_object_set_new(j, "spread", lode_json_number(t->spread)) == 0 &&
-        json_object_set(j, "devices", devices) == 0 &&
-        json_object_set_new(j, "space_options", predictor_file_space_options(space)) == 0)
-        line = lode_json_line(j);
+    ok = ok && j && numbers && json_object_update(j, numbers) == 0 &&
+         json_object_set_new(j, "spread", lode_json_number(t->spread)) == 0 &&
+         json_object_set(j, "devices", devices) == 0 &&
+         json_object_set_new(j, "space_options", predictor_file_space_options(space)) == 0;
     json_decref(devices);
     json_decref(numbers);
+    if (ok) return j;
     json_decref(j);
-    return line;
+    return NULL;
 }
 
 lode_status lode_transfer_write(const lode_transfer *t, const char *path) {
     lode_named_tensor items[PREDICTOR_MAX_TENSORS];
     int64_t n = t->plugin->tensors(t->self, items);
-    char *info = file_info(t);
-    if (!info)
-        return LODE_FAIL(LODE_ERR_NO_MEMORY, "%s: no memory, or text that is not UTF-8", path);
-    const char *metadata[] = {"format",     FILE_FORMAT,
-                              "info",       info,
-                              "space_text", lode_space_text(lode_encoding_space(t->encoding)),
-                              NULL};
-    lode_status status = lode_tensors_save(path, items, n, metadata);
-    lode_free(info);
-    return status;
+    return predictor_file_write(path, &file_format, file_info(t), lode_encoding_space(t->encoding),
+                                items, n);
 }
 
 /* ---- reading ---- */
 
 static lode_status file_read_device(const json_t *j, lode_transfer_device *d) {
-    LODE_TRY(predictor_file_text(j, "name", d->name, sizeof d->name));
+    LODE_TRY(lode_json_copy_string(j, "name", "device", d->name, sizeof d->name));
     LODE_TRY(lode_json_get_f64(j, "mean", "device", &d->mean));
     LODE_TRY(lode_json_get_f64(j, "scale", "device", &d->scale));
     LODE_TRY(lode_json_get_f64(j, "smallest", "device", &d->smallest));
@@ -80,10 +72,10 @@ static lode_status file_read_info(const json_t *j, lode_transfer *t) {
     lode_transfer_info *i = &t->info;
     const json_t *devices = json_object_get(j, "devices");
     int64_t seed;
-    LODE_TRY(predictor_file_text(j, "kind", i->kind, sizeof i->kind));
-    LODE_TRY(predictor_file_text(j, "unit", i->unit, sizeof i->unit));
-    LODE_TRY(predictor_file_text(j, "table", i->table, sizeof i->table));
-    LODE_TRY(predictor_file_text(j, "created", i->created, sizeof i->created));
+    LODE_TRY(lode_json_copy_string(j, "kind", "info", i->kind, sizeof i->kind));
+    LODE_TRY(lode_json_copy_string(j, "unit", "info", i->unit, sizeof i->unit));
+    LODE_TRY(lode_json_copy_string(j, "table", "info", i->table, sizeof i->table));
+    LODE_TRY(lode_json_copy_string(j, "created", "info", i->created, sizeof i->created));
     LODE_TRY(lode_json_get_int(j, "seed", "info", &seed));
     i->seed = (uint64_t)seed;
     LODE_TRY(predictor_file_count(j, "train", 0, INT64_MAX, &i->train));
@@ -112,50 +104,37 @@ static lode_status file_load(lode_tensor_file *f, lode_transfer *t) {
                            t->info.n_devices, n);
 }
 
-static lode_status file_read(lode_tensor_file *f, const char *path, lode_transfer **out) {
-    const char *format = lode_tensors_metadata(f, "format");
-    const char *line = lode_tensors_metadata(f, "info");
+static lode_status file_read(const predictor_file *f, void **out) {
     lode_encoding_parts parts = {.options = true};
-    lode_transfer *t = NULL;
+    lode_transfer *t = LODE_NEW(lode_transfer);
     lode_space *space = NULL;
-    json_t *j = NULL;
     lode_status status = LODE_OK;
-    if (!format || !line || strcmp(format, FILE_FORMAT) != 0)
-        return LODE_FAIL(LODE_ERR_DATA,
-                         "no model of several devices of format %s (it says %s); "
-                         "`lode cost fit --columns` makes them",
-                         FILE_FORMAT, format ? format : "nothing");
-    t = LODE_NEW(lode_transfer);
     LODE_GOTO(t ? LODE_OK : LODE_ERR_NO_MEMORY);
-    LODE_GOTO(lode_json_parse(line, "info", &j));
-    LODE_GOTO(file_read_info(j, t));
+    LODE_GOTO(file_read_info(f->info, t));
     LODE_GOTO(predictor_find(t->info.kind, &t->plugin));
     if (!t->plugin->combine) {
         status = LODE_FAIL(LODE_ERR_DATA, "info: kind %s is not for several devices", t->info.kind);
         goto done;
     }
-    LODE_GOTO(predictor_file_read_options(j, &t->options));
-    LODE_GOTO(predictor_file_read_space(j, lode_tensors_metadata(f, "space_text"), path, &space));
+    LODE_GOTO(predictor_file_read_options(f->info, &t->options));
+    LODE_GOTO(predictor_file_read_space(f, &space));
     t->options.paths = t->options.paths && !t->plugin->plain;
     parts.paths = t->options.paths;
     LODE_GOTO(lode_encoding_create(space, &parts, &t->encoding));
-    LODE_GOTO(file_load(f, t));
+    LODE_GOTO(file_load(f->tensors, t));
     *out = t;
     t = NULL;
 done:
     lode_transfer_destroy(t);
     lode_space_release(space);
-    json_decref(j);
     return status;
 }
 
 lode_status lode_transfer_read(const char *path, lode_transfer **out) {
-    lode_tensor_file *f = NULL;
-    *out = NULL;
-    LODE_TRY(lode_tensors_open(path, &f));
-    lode_status status = file_read(f, path, out);
-    lode_tensors_close(f);
-    return status == LODE_OK ? LODE_OK : lode_error_context("%s", path);
+    void *t = NULL;
+    lode_status status = predictor_file_read(path, &file_format, file_read, &t);
+    *out = t;
+    return status;
 }
 
-bool lode_transfer_is_file(const char *path) { return predictor_file_is(path, FILE_FORMAT); }
+bool lode_transfer_is_file(const char *path) { return predictor_file_is(path, &file_format); }
