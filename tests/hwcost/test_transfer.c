@@ -22,6 +22,10 @@ typedef struct world {
     lode_predictor_part *part;
 } world;
 
+/* Kinds that learn several devices at once. */
+static const char *const kinds[] = {"linear", "mlp", "lstm", "gcn"};
+enum { N_KINDS = sizeof kinds / sizeof *kinds };
+
 static const char *const names[] = {"a_ms", "b_ms", "c_ms", "d_ms", "e_ms", "f_ms", "g_ms"};
 
 /* A sum of prices, and a product of two, so that no sum is enough. */
@@ -117,32 +121,39 @@ static double deviation(const double *v, int64_t n) {
     return sqrt(square);
 }
 
-static void ten_samples_of_a_mixture_are_enough(void **state) {
-    (void)state;
-    world w = {0};
+/* The same samples alone say far less. */
+static void check_ten_samples(world *w, const char *kind) {
     lode_transfer_report report;
     lode_predictor *scratch = NULL;
     lode_predictor_options o;
-    make_world("nasbench-macro", 600, &w);
-    lode_transfer *t = fit_world(&w, "mlp");
+    const lode_predictor_rows rows = {
+        .space = w->space, .n = w->n, .arch = w->arch, .value = w->fresh[0]};
+    double sd = deviation(w->fresh[0], w->n);
+    lode_transfer *t = fit_world(w, kind);
     for (uint64_t draw = 0; draw < 3; draw++) {
-        lode_predictor *p = adapt(&w, t, 0, 10, draw, &report);
+        lode_predictor *p = adapt(w, t, 0, 10, draw, &report);
         lode_predictor_info i = lode_predictor_get_info(p);
-        double error = i.held_out.rmse / deviation(w.fresh[0], w.n);
         assert_int_equal(i.train, 10);
-        assert_string_equal(i.kind, "mlp");
-        /* the same samples alone say far less */
-        const lode_predictor_rows rows = {
-            .space = w.space, .n = w.n, .arch = w.arch, .value = w.fresh[0]};
+        assert_string_equal(i.kind, kind);
         assert_ok(lode_options_default(&lode_predictor_option_table, &o));
-        assert_ok(lode_predictor_fit("linear", &rows, w.part, &o, &about, NULL, &scratch));
-        double alone = lode_predictor_get_info(scratch).held_out.rmse / deviation(w.fresh[0], w.n);
+        assert_ok(lode_predictor_fit("linear", &rows, w->part, &o, &about, NULL, &scratch));
+        double error = i.held_out.rmse / sd;
+        double alone = lode_predictor_get_info(scratch).held_out.rmse / sd;
         if (!(error < 0.2 && alone > 0.5 && i.held_out.tau_b > 0.85))
-            fail_msg("adapted %g (tau_b %g), from scratch %g", error, i.held_out.tau_b, alone);
+            fail_msg("%s: adapted %g (tau_b %g), from scratch %g", kind, error, i.held_out.tau_b,
+                     alone);
         lode_predictor_destroy(scratch);
         lode_predictor_destroy(p);
     }
     lode_transfer_destroy(t);
+}
+
+static void ten_samples_of_a_mixture_are_enough(void **state) {
+    (void)state;
+    world w = {0};
+    make_world("nasbench-macro", 600, &w);
+    check_ten_samples(&w, "mlp");
+    check_ten_samples(&w, "lstm");
     free_world(&w);
 }
 
@@ -202,35 +213,56 @@ static void a_device_of_its_own_is_learned(void **state) {
     free_world(&w);
 }
 
+static void check_known(world *w, const lode_transfer *t, int k) {
+    lode_predictor *p = NULL;
+    lode_agreement found;
+    double predicted[200], measured[200], all[200];
+    int64_t n = 0;
+    assert_ok(lode_transfer_known(t, k, &about, &p));
+    assert_ok(lode_predictor_predict(p, w->arch, w->n, all));
+    for (int i = 0; i < 200; i++) {
+        if (w->part[i] != LODE_PART_TEST) continue;
+        predicted[n] = all[i];
+        measured[n++] = w->known[i * N_DEVICES + k];
+    }
+    assert_ok(lode_agree(predicted, measured, n, &found));
+    const lode_transfer_device *d = lode_transfer_device_at(t, k);
+    assert_string_equal(d->name, names[k]);
+    assert_near(found.rmse, d->held_out.rmse, 1e-5 * d->scale);
+    assert_near(found.tau_b, d->held_out.tau_b, 1e-3);
+    assert_true(d->held_out.pearson > 0.9);
+    lode_predictor_destroy(p);
+}
+
 static void known_devices_come_out_as_they_were_judged(void **state) {
     (void)state;
     world w = {0};
     make_world("nasbench201", 200, &w);
-    lode_transfer *t = fit_world(&w, "mlp");
-    const lode_transfer_info info = lode_transfer_get_info(t);
-    assert_int_equal(info.n_devices, N_DEVICES);
-    assert_int_equal(info.train + info.valid + info.test, 200);
-    for (int k = 0; k < N_DEVICES; k++) {
-        lode_predictor *p = NULL;
-        lode_agreement found;
-        double predicted[200], measured[200], all[200];
-        int64_t n = 0;
-        assert_ok(lode_transfer_known(t, k, &about, &p));
-        assert_ok(lode_predictor_predict(p, w.arch, w.n, all));
-        for (int i = 0; i < 200; i++) {
-            if (w.part[i] != LODE_PART_TEST) continue;
-            predicted[n] = all[i];
-            measured[n++] = w.known[i * N_DEVICES + k];
-        }
-        assert_ok(lode_agree(predicted, measured, n, &found));
-        const lode_transfer_device *d = lode_transfer_device_at(t, k);
-        assert_string_equal(d->name, names[k]);
-        assert_near(found.rmse, d->held_out.rmse, 1e-5 * d->scale);
-        assert_near(found.tau_b, d->held_out.tau_b, 1e-3);
-        assert_true(d->held_out.pearson > 0.9);
-        lode_predictor_destroy(p);
+    for (int i = 0; i < N_KINDS; i++) {
+        lode_transfer *t = fit_world(&w, kinds[i]);
+        const lode_transfer_info info = lode_transfer_get_info(t);
+        assert_string_equal(info.kind, kinds[i]);
+        assert_int_equal(info.n_devices, N_DEVICES);
+        assert_int_equal(info.train + info.valid + info.test, 200);
+        for (int k = 0; k < N_DEVICES; k++) check_known(&w, t, k);
+        lode_transfer_destroy(t);
     }
-    lode_transfer_destroy(t);
+    free_world(&w);
+}
+
+/* An LSTM knows what no sum of prices says, of every device. */
+static void lstm_learns_devices_better_than_sums(void **state) {
+    (void)state;
+    world w = {0};
+    make_world("nasbench-macro", 600, &w);
+    lode_transfer *linear = fit_world(&w, "linear"), *lstm = fit_world(&w, "lstm");
+    for (int k = 0; k < N_DEVICES; k++) {
+        double a = lode_transfer_device_at(linear, k)->held_out.rmse;
+        double b = lode_transfer_device_at(lstm, k)->held_out.rmse;
+        if (!(b < 0.7 * a)) fail_msg("%s: linear %g, lstm %g", names[k], a, b);
+    }
+    lode_transfer_destroy(linear);
+    lode_transfer_destroy(lstm);
     free_world(&w);
 }
 
@@ -247,11 +279,10 @@ static void assert_same_file(const char *a, const char *b) {
 
 static void files_keep_bits_and_threads_do_not_matter(void **state) {
     (void)state;
-    static const char *const kinds[] = {"linear", "mlp", "gcn"};
     char *dir = test_temp_dir(), *path = lode_path_join(dir, "t"),
          *other = lode_path_join(dir, "u");
     int threads = lode_get_threads();
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < N_KINDS; i++) {
         world w = {0};
         lode_transfer_report report;
         lode_transfer *u = NULL;
@@ -306,8 +337,7 @@ static void files_keep_bits_and_threads_do_not_matter(void **state) {
  */
 static void adapted_predictors_have_gradients(void **state) {
     (void)state;
-    static const char *const kinds[] = {"linear", "mlp", "gcn"};
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < N_KINDS; i++) {
         world w = {0};
         lode_transfer_report report;
         double value, up, down, hard, p[6][5], g[6][5];
@@ -463,6 +493,7 @@ int main(void) {
         cmocka_unit_test(another_unit_of_a_known_device_is_found),
         cmocka_unit_test(a_device_of_its_own_is_learned),
         cmocka_unit_test(known_devices_come_out_as_they_were_judged),
+        cmocka_unit_test(lstm_learns_devices_better_than_sums),
         cmocka_unit_test(files_keep_bits_and_threads_do_not_matter),
         cmocka_unit_test(adapted_predictors_have_gradients),
         cmocka_unit_test(suggested_samples_say_more_than_others),
