@@ -46,6 +46,9 @@ METHODS = {
                     "search.eval_batches=50"],
     "gdas": DARTS + GUMBEL + PATH + ["supernet.epochs=36", "arch.sample=one_path",
                                      "arch.temperature=linear", "arch.tau=10", "arch.tau_end=0.1"],
+    # what did not run counts as in the code of its authors
+    "gdas-sum": DARTS + GUMBEL + PATH + ["supernet.epochs=36", "arch.sample=one_path", "arch.skipped=sum",
+                                         "arch.temperature=linear", "arch.tau=10", "arch.tau_end=0.1"],
     "binary-gates": ADAM + PATH + ["supernet.epochs=30", "supernet.strategy=binary_gates",
                                    "arch.paths=two", "arch.beta1=0", "arch.turns=alternate"],
     "darts-first": DARTS + ["supernet.strategy=darts", "arch.order=first"],

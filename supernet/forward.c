@@ -126,10 +126,30 @@ lode_var *net_mixture(lode_pass *p, const net_mixed *m, const lode_choice *choic
         *dead = net_option_is_nothing(p, m, k);
         return *dead ? NULL : net_option(p, m, k, x);
     }
-    *dead = true;
+    *dead = !c.ones;
     for (int k = 0; k < n; k++)
         if (c.active >> k & 1 && !net_option_is_nothing(p, m, k)) *dead = false;
-    return *dead ? NULL : net_weighted(p, m, c.active, x, c.weights);
+    return *dead ? NULL : net_weighted(p, m, &c, x);
+}
+
+lode_var *net_ones(lode_pass *p, const net_mixed *m, const lode_var *x) {
+    lode_site site;
+    lode_tensor *ones;
+    p->l = p->net->layer[m->layer].l;
+    p->op = net_option_op(p, p->l, m->edge, 0, &site);
+    site = net_real_site(p, &site);
+    lode_shape shape = x->value->shape;
+    shape.dim[1] = site.out;
+    for (int i = 2; i < shape.n_dims; i++)
+        shape.dim[i] = (shape.dim[i] + site.stride - 1) / site.stride;
+    lode_status status =
+        lode_tensor_zeros(x->value->device, p->net->dtype, &shape, LODE_CHANNELS_LAST, &ones);
+    if (status != LODE_OK) return lode_tape_fail(p->tape, status);
+    status = lode_tensor_fill(ones, 1);
+    lode_var *v =
+        status == LODE_OK ? lode_tape_constant(p->tape, ones) : lode_tape_fail(p->tape, status);
+    lode_tensor_release(ones);
+    return v;
 }
 
 /* ---- the chain ---- */

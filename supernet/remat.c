@@ -12,7 +12,7 @@ typedef struct net_region {
     lode_forward_options options;
     net_sizes sizes; /* their weights are inputs too */
     net_mixed mixed;
-    uint64_t active;
+    lode_choice choice; /* of a mixture; its weights are an input */
     int option;
     /* or a block */
     int slot;
@@ -85,7 +85,8 @@ static lode_var *net_mixture_branch(lode_tape *t, void *ctx, int k, lode_var *co
     const net_region *r = ctx;
     lode_pass p = net_region_pass(r, t);
     (void)n_x;
-    if (!(r->active >> k & 1) || net_option_is_nothing(&p, &r->mixed, k)) return NULL;
+    if (!(r->choice.active >> k & 1)) return r->choice.ones ? net_ones(&p, &r->mixed, x[0]) : NULL;
+    if (net_option_is_nothing(&p, &r->mixed, k)) return NULL;
     return net_run_option(&p, &r->mixed, k, x[0]);
 }
 
@@ -96,21 +97,23 @@ static lode_var *net_mixture_join(lode_tape *t, void *ctx, lode_var *const *o, l
     return lode_weighted_sum(t, o, r->net->space->decision[r->mixed.decision].n_options, x[1]);
 }
 
-lode_var *net_weighted(lode_pass *p, const net_mixed *m, uint64_t active, lode_var *x,
-                       lode_var *weights) {
+lode_var *net_weighted(lode_pass *p, const net_mixed *m, const lode_choice *choice, lode_var *x) {
     const lode_branches b = {p->net->space->decision[m->decision].n_options, net_mixture_branch,
                              net_mixture_join};
-    lode_var *in[2 + LODE_MAX_READS] = {x, weights}, *o[LODE_MAX_OPTIONS];
+    lode_var *in[2 + LODE_MAX_READS] = {x, choice->weights}, *o[LODE_MAX_OPTIONS];
     net_region r = {
-        .net = p->net, .options = p->options, .sizes = p->sizes, .mixed = *m, .active = active};
-    if (x == NULL || weights == NULL) return NULL;
+        .net = p->net, .options = p->options, .sizes = p->sizes, .mixed = *m, .choice = *choice};
+    if (x == NULL || choice->weights == NULL) return NULL;
     const int n = net_region_inputs(p, in, 2);
     if (net_computes_again(p)) {
         net_region *kept = net_region_make(p, r);
         return kept != NULL ? lode_recompute_sum(p->tape, &b, kept, in, n) : NULL;
     }
+    lode_var *ones = NULL; /* the same for all options */
     for (int k = 0; k < b.n; k++) {
-        o[k] = b.branch(p->tape, &r, k, in, n);
+        const bool active = choice->active >> k & 1;
+        o[k] = !active && ones != NULL ? ones : b.branch(p->tape, &r, k, in, n);
+        if (!active) ones = o[k];
         if (lode_tape_status(p->tape) != LODE_OK) return NULL;
     }
     return b.join(p->tape, &r, o, in, n);

@@ -16,10 +16,12 @@ typedef struct lode_supernet lode_supernet;
 
 /* What to do at one decision. weights NULL: exactly one bit of `active` is set and that option
    alone runs. Otherwise the active options run and are mixed by weights [K] or [N,K] (weighted_sum
-   over all K; options not active count as zero). scale (NULL: 1) [1]: of an edge of a cell, what it
-   gives is multiplied by it. */
+   over all K; options not active count as zero). ones: they count as maps of ones instead, so that
+   where weights are 0 the mixture stays what it is and their gradient is the sum over its own.
+   scale (NULL: 1) [1]: of an edge of a cell, what it gives is multiplied by it. */
 typedef struct lode_choice {
     uint64_t active;
+    bool ones;
     lode_var *weights;
     lode_var *scale;
 } lode_choice;

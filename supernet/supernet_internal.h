@@ -119,6 +119,8 @@ typedef struct net_mixed {
 lode_var *net_mixture(lode_pass *p, const net_mixed *m, const lode_choice *choice, lode_var *x,
                       bool *dead);
 bool net_option_is_nothing(const lode_pass *p, const net_mixed *m, int option);
+/* A map of ones as the options give it for x. */
+lode_var *net_ones(lode_pass *p, const net_mixed *m, const lode_var *x);
 /* One option in a scope of its own. */
 lode_var *net_run_option(lode_pass *p, const net_mixed *m, int option, lode_var *x);
 
@@ -131,9 +133,8 @@ lode_var *net_partial_edge(lode_pass *p, const net_mixed *m, const lode_choice *
 lode_var *net_block(lode_pass *p, int layer, int slot, const space_op *op, const lode_site *site,
                     const char *const names[2], lode_var *x);
 lode_var *net_option(lode_pass *p, const net_mixed *m, int option, lode_var *x);
-/* Weighted sum of the active options; those that are `none` or not active are zero. */
-lode_var *net_weighted(lode_pass *p, const net_mixed *m, uint64_t active, lode_var *x,
-                       lode_var *weights);
+/* Weighted sum of the active options; `none` is zero, and so is what is not active, or ones. */
+lode_var *net_weighted(lode_pass *p, const net_mixed *m, const lode_choice *choice, lode_var *x);
 
 /* ---- blocks.c ---- */
 lode_status net_list_blocks(lode_supernet *net);

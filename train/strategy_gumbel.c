@@ -11,8 +11,9 @@
        one_path   as hard, but only option i runs ever, and the others' c count as zero:
                   dL/dalpha_k = y_k (delta_ki - y_i) c_i / tau, the gradient of GDAS
 
-   (The code of GDAS' authors for NAS-Bench-201 adds the zero weights of what does not run to the
-   map, as numbers; that gives these options the sum over dL/do as their c. It is not offered here.)
+   The code of GDAS' authors for NAS-Bench-201 adds the zero weights of what does not run to the
+   map, as numbers; that gives these options the sum over dL/do as their c. `skipped: sum` does the
+   same.
 
    The draws are finite: u is never 0 or 1 (ops/gumbel_noise.c), so none has to be drawn again.
 
@@ -29,11 +30,12 @@
 #include "train/schedule.h"
 
 enum { GUMBEL_SOFT, GUMBEL_HARD, GUMBEL_ONE_PATH };
+enum { GUMBEL_SKIPPED_ZERO, GUMBEL_SKIPPED_SUM };
 enum { GUMBEL_NOISE_BATCH, GUMBEL_NOISE_SAMPLE, GUMBEL_NOISE_NONE };
 
 typedef struct gumbel_options {
     lode_alpha_options alpha;
-    int sample, noise, temperature;
+    int sample, skipped, noise, temperature;
     double tau, tau_end, tau_rate;
 } gumbel_options;
 
@@ -44,6 +46,7 @@ static const lode_option gumbel_rows[] = {
     LODE_ALPHA_ROWS(gumbel_options, alpha, "0.01", "5e-4", "0.9", "after", "1"),
     LODE_ALPHA_INIT_ROW(gumbel_options, alpha, "0"),
     ROW("sample", LODE_OPT_ENUM, sample, "soft", 0, 0, "soft|hard|one_path", "mixture, straight-through one-hot, or one path only"),
+    ROW("skipped", LODE_OPT_ENUM, skipped, "zero", 0, 0, "zero|sum", "one_path: what an option that did not run counts as in the gradient: nothing, or the sum over the map's gradient (the code of GDAS' authors)"),
     ROW("noise", LODE_OPT_ENUM, noise, "batch", 0, 0, "batch|sample|none", "one Gumbel noise per batch, one per sample, or none"),
     ROW("temperature", LODE_OPT_ENUM, temperature, "exponential", 0, 0, LODE_TEMPERATURE_WORDS, "how tau goes from start to end"),
     ROW("tau", LODE_OPT_F64, tau, "5", 1e-3, 1e6, NULL, "temperature of the first epoch"),
@@ -75,6 +78,11 @@ static lode_status gumbel_create(const lode_strategy_setup *setup, void **out) {
     gumbel_strategy *s = LODE_NEW(gumbel_strategy);
     if (s == NULL) return LODE_ERR_NO_MEMORY;
     s->options = *(const gumbel_options *)setup->options;
+    if (s->options.skipped == GUMBEL_SKIPPED_SUM && s->options.sample != GUMBEL_ONE_PATH) {
+        status = LODE_FAIL(LODE_ERR_CONFIG, "arch.skipped: sum is for arch.sample: one_path, where "
+                                            "options are left out of architecture steps");
+        goto done;
+    }
     s->temperature =
         (lode_temperature){(lode_temperature_kind)s->options.temperature, s->options.tau,
                            s->options.tau_end, s->options.tau_rate, setup->n_epochs};
@@ -132,7 +140,7 @@ static lode_status gumbel_choose(void *self, lode_tape *t, const lode_step *step
         if (step->turn == LODE_TURN_WEIGHTS)
             choice[d] = (lode_choice){.active = chosen, .weights = single ? NULL : w};
         else if (s->options.sample == GUMBEL_ONE_PATH)
-            choice[d].active = chosen;
+            choice[d].active = chosen, choice[d].ones = s->options.skipped == GUMBEL_SKIPPED_SUM;
     }
     return LODE_OK;
 }

@@ -11,6 +11,7 @@ typedef struct mixture {
     lode_tensor *w[LODE_MAX_DECISIONS], *w_grad[LODE_MAX_DECISIONS]; /* [K] or [N,K] */
     lode_forward_options options;
     uint64_t active; /* options that run at every decision, as far as it has them; 0: all */
+    bool ones;       /* what is not active counts as ones */
 } mixture;
 
 enum { BATCH = 3 };
@@ -59,6 +60,7 @@ static double mixture_loss(mixture *m, bool backward) {
     for (int d = 0; d < lode_space_n_decisions(m->space); d++) {
         uint64_t options = (UINT64_C(1) << lode_space_decision(m->space, d)->n_options) - 1;
         choice[d].active = (m->active & options) != 0 ? m->active & options : options;
+        choice[d].ones = m->ones;
         choice[d].weights = lode_tape_leaf(t, m->w[d], &m->w_grad[d]);
     }
     lode_var *y =
@@ -157,6 +159,56 @@ static void test_remat(void **state) {
         double loss = mixture_loss(&a, true);
         assert_true(mixture_loss(&b, true) == loss);
         check_same_gradients(&a, &b);
+        mixture_close(&a);
+        mixture_close(&b);
+    }
+}
+
+/* Every decision of a mixture takes option `k` alone; the classifier is not 0. */
+static void mixture_one_hot(mixture *m, int k) {
+    lode_rng rng = lode_rng_stream(17, LODE_RNG_TEST, 0);
+    lode_parameter *classifier = lode_supernet_find(m->net, "classifier.linear.weight");
+    assert_non_null(classifier);
+    assert_ok(lode_tensor_fill_normal(classifier->value, &rng, 0, 0.3));
+    m->active = UINT64_C(1) << k;
+    for (int d = 0; d < lode_space_n_decisions(m->space); d++) {
+        const int n = lode_space_decision(m->space, d)->n_options, on = k < n ? k : n - 1;
+        for (int i = 0; i < n; i++) lode_put(m->w[d], i, i == on);
+        assert_true(k < n);
+    }
+}
+
+/* Options that did not run as maps of ones: nothing changes forward, not even where only `none` is
+   active, and every one of them has the same gradient, which is that of a number added to the map.
+   Recomputed mixtures have the same bits. */
+static void test_ones(void **state) {
+    (void)state;
+    const char *texts[] = {TINY_CHAIN, TINY_CELLS};
+    for (int i = 0; i < 6; i++) {
+        mixture a, b;
+        mixture_open(&a, texts[i % 2], false);
+        mixture_open(&b, texts[i % 2], false);
+        const int k = i / 2; /* `none` of the cells is 0 */
+        mixture_one_hot(&a, k), mixture_one_hot(&b, k);
+        const double plain = mixture_loss(&a, false);
+        mixture_clear(&a);
+        a.ones = b.ones = true;
+        b.options.remat = LODE_REMAT_LAYER;
+        assert_near(mixture_loss(&a, true), plain, 1e-14);
+        mixture_loss(&b, true);
+        check_same_gradients(&a, &b);
+        const bool varies = i != 1; /* constant maps, of which norms leave nothing */
+        if (varies) check_direction(&a, -1);
+        bool some = false;
+        for (int d = 0; d < lode_space_n_decisions(a.space); d++) {
+            const int n = lode_space_decision(a.space, d)->n_options;
+            if (a.w_grad[d] == NULL) continue; /* its node is read by `none` alone */
+            const double sum = lode_at(a.w_grad[d], k == 0);
+            for (int j = 0; j < n; j++)
+                if (j != k) assert_near(lode_at(a.w_grad[d], j), sum, 0);
+            some = some || fabs(sum) > 1e-6;
+        }
+        assert_true(some == varies);
         mixture_close(&a);
         mixture_close(&b);
     }
@@ -420,10 +472,15 @@ static void test_no_memory(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_gradients),         cmocka_unit_test(test_remat),
-        cmocka_unit_test(test_remat_memory),      cmocka_unit_test(test_absent_gradients),
-        cmocka_unit_test(test_drop_path),         cmocka_unit_test(test_calibrate),
-        cmocka_unit_test(test_calibrated_logits), cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_gradients),
+        cmocka_unit_test(test_remat),
+        cmocka_unit_test(test_ones),
+        cmocka_unit_test(test_remat_memory),
+        cmocka_unit_test(test_absent_gradients),
+        cmocka_unit_test(test_drop_path),
+        cmocka_unit_test(test_calibrate),
+        cmocka_unit_test(test_calibrated_logits),
+        cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests_name("supernet/supernet_train", tests, NULL, NULL);
 }

@@ -7,7 +7,7 @@
 static const struct {
     const char *strategy, *arch;
     double tau;    /* at step 0 */
-    bool only_one; /* c of options that do not run counts as zero */
+    bool only_one; /* c of options that do not run counts as zero, or as the map's */
 } gates[] = {
     {"darts", "{order: first}", 1, false},
     {"darts", "{order: second}", 1, false},
@@ -17,6 +17,7 @@ static const struct {
     {"gumbel", "{sample: hard, noise: sample, tau: 0.7}", 0.7, false},
     {"gumbel", "{sample: one_path, tau: 0.7}", 0.7, true},
     {"gumbel", "{sample: one_path, noise: none, tau: 0.7}", 0.7, true},
+    {"gumbel", "{sample: one_path, skipped: sum, tau: 0.7}", 0.7, true},
     {"snas", "{tau: 0.7}", 0.7, false},
     {"snas", "{tau: 0.7, noise: sample}", 0.7, false},
 };
@@ -26,7 +27,7 @@ enum { GATES = sizeof gates / sizeof *gates, ROWS = 4 };
    sum_nk c[n][k] z[n][k] for its logits. */
 typedef struct gate {
     int rows;
-    uint64_t active;
+    uint64_t active, counted; /* options that run, and those that have a c */
     double z[ROWS][3], grad[3];
 } gate;
 
@@ -45,11 +46,12 @@ static void gate_run(fixture *f, const double alpha[3], const double c[ROWS][3],
     lode_var *z = choice[0].weights;
     assert_non_null(z);
     out->active = choice[0].active;
+    out->counted = choice[0].ones ? 7 : out->active;
     out->rows = z->value->shape.n_dims == 2 ? ROWS : 1;
     assert_ok(lode_tensor_zeros(NULL, LODE_F64, &z->value->shape, LODE_CONTIGUOUS, &slope));
     for (int i = 0; i < 3 * out->rows; i++) {
         out->z[i / 3][i % 3] = lode_at(z->value, i);
-        if (out->active >> i % 3 & 1) lode_put(slope, i, c[i / 3][i % 3]);
+        if (out->counted >> i % 3 & 1) lode_put(slope, i, c[i / 3][i % 3]);
     }
     lode_var *loss = lode_mul(t, z, lode_tape_constant(t, slope));
     loss = lode_reduce_sum(t, loss, (lode_reduce_params){.dims = out->rows > 1 ? 3 : 1});
@@ -100,7 +102,7 @@ static void gradients_are_the_closed_form(void **state) {
             for (int r = 0; r < g.rows; r++) {
                 double mean = 0, c[3], ones = 0;
                 for (int k = 0; k < 3; k++) {
-                    c[k] = g.active >> k & 1 ? some_c[r][k] : 0;
+                    c[k] = g.counted >> k & 1 ? some_c[r][k] : 0;
                     mean += y.z[r][k] * c[k];
                     ones += g.z[r][k];
                 }
@@ -167,6 +169,42 @@ static void gdas_has_its_gradient(void **state) {
     assert_int_equal(g.active, 1);
     assert_true(g.z[0][0] == 1 && g.z[0][1] == 0 && g.z[0][2] == 0);
     for (int k = 0; k < 3; k++) assert_near(g.grad[k], want[k], 5e-5);
+    fixture_close(&f);
+}
+
+/* The same draw, and what did not run counts as the sum over the map's gradient, here 7: c = (2, 7,
+ * 7).
+ */
+static void gdas_code_counts_what_did_not_run(void **state) {
+    static const double alpha[3] = {1, 0, 0}, c[ROWS][3] = {{2, 7, 7}};
+    const double y = 1 / (2 + exp(1)), mean = exp(1) * y * 2 + 2 * y * 7;
+    fixture f;
+    gate g;
+    (void)state;
+    gate_open(&f, "gumbel", "{sample: one_path, skipped: sum, noise: none, tau: 1}");
+    gate_run(&f, alpha, c, 0, &g);
+    assert_int_equal(g.active, 1);
+    assert_near(g.grad[0], exp(1) * y * (2 - mean), 1e-14);
+    for (int k = 1; k < 3; k++) assert_near(g.grad[k], y * (7 - mean), 1e-14);
+    fixture_close(&f);
+}
+
+/* It is refused where options are not left out. */
+static void skipped_needs_one_path(void **state) {
+    const lode_strategy_plugin *gumbel = NULL;
+    lode_strategy *s = NULL;
+    lode_config *config = NULL;
+    void *options = NULL;
+    fixture f;
+    (void)state;
+    gate_open(&f, "gumbel", "{}");
+    assert_ok(lode_strategy_find("gumbel", &gumbel));
+    assert_ok(lode_config_parse("arch: {sample: hard, skipped: sum}", "recipe", &config));
+    assert_ok(lode_strategy_options_read(config, gumbel, &options));
+    const lode_strategy_setup setup = {.net = f.net, .n_epochs = 4, .options = options};
+    assert_fails(lode_strategy_create(gumbel, &setup, &s), LODE_ERR_CONFIG, "one_path");
+    lode_free(options);
+    lode_config_destroy(config);
     fixture_close(&f);
 }
 
@@ -240,6 +278,8 @@ int main(void) {
         cmocka_unit_test(a_shift_changes_nothing),
         cmocka_unit_test(temperature_has_its_limits),
         cmocka_unit_test(gdas_has_its_gradient),
+        cmocka_unit_test(gdas_code_counts_what_did_not_run),
+        cmocka_unit_test(skipped_needs_one_path),
         cmocka_unit_test(draws_are_finite),
         cmocka_unit_test(snas_trains_both_at_once),
         cmocka_unit_test(a_joint_step_has_both_gradients),
