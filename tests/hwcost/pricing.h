@@ -3,6 +3,7 @@
 #ifndef LODE_TESTS_HWCOST_PRICING_H
 #define LODE_TESTS_HWCOST_PRICING_H
 #include "hwcost/cost.h"
+#include "hwcost/probabilities.h"
 #include "support/support.h"
 
 #include <math.h>
@@ -26,26 +27,16 @@ static inline void priced_close(priced_space *f) {
     lode_space_release(f->space);
 }
 
-/* Probabilities [decision][option] as rows of pointers. */
-typedef struct priced_rows {
-    double value[LODE_MAX_DECISIONS][LODE_MAX_OPTIONS];
-    double *row[LODE_MAX_DECISIONS];
-} priced_rows;
-
 /* Hard = one-hot expected, and = the price of the whole trace where `traces`. */
 static inline void priced_hard(priced_space *f, lode_cost *cost, int n_archs, bool traces) {
-    static priced_rows p;
+    static probabilities p;
     lode_rng rng = lode_rng_stream(1, LODE_RNG_TEST, 5);
     for (int i = 0; i < n_archs; i++) {
         lode_arch arch;
         double hard = 0, of_trace = 0, expected = 0;
         assert_ok(lode_space_sample(f->space, &rng, &arch));
         assert_ok(lode_cost_hard(cost, &arch, &hard));
-        memset(p.value, 0, sizeof p.value);
-        for (int d = 0; d < arch.n; d++) {
-            p.row[d] = p.value[d];
-            p.value[d][arch.option[d]] = 1;
-        }
+        probabilities_one_hot(&arch, &p);
         assert_ok(lode_cost_expected_value(cost, (const double *const *)p.row, &expected, NULL));
         assert_true(hard > 0 && isfinite(hard));
         assert_near(hard / expected, 1, 1e-12);
@@ -58,17 +49,11 @@ static inline void priced_hard(priced_space *f, lode_cost *cost, int n_archs, bo
 
 /* Gradient of the expectation = finite differences, at random probabilities. */
 static inline void priced_gradient(priced_space *f, lode_cost *cost) {
-    static priced_rows p, g;
+    static probabilities p, g;
     double value = 0;
     lode_rng rng = lode_rng_stream(3, LODE_RNG_TEST, 7);
-    for (int d = 0; d < lode_space_n_decisions(f->space); d++) {
-        double sum = 0;
-        int n = lode_space_decision(f->space, d)->n_options;
-        p.row[d] = p.value[d];
-        g.row[d] = g.value[d];
-        for (int k = 0; k < n; k++) sum += p.value[d][k] = lode_rng_uniform(&rng);
-        for (int k = 0; k < n; k++) p.value[d][k] /= sum;
-    }
+    probabilities_random(f->space, &rng, &p);
+    for (int d = 0; d < lode_space_n_decisions(f->space); d++) g.row[d] = g.value[d];
     assert_ok(lode_cost_expected_value(cost, (const double *const *)p.row, &value, g.row));
     assert_true(value > 0);
     for (int d = 0; d < lode_space_n_decisions(f->space); d++)

@@ -1,68 +1,25 @@
 /* test_cost.c: one-hot expected = hard = price of the whole trace, on every shipped space;
    gradients; ranges. labels: unit */
 #include "hwcost/cost.h"
-#include "support/support.h"
+#include "hwcost/pricing.h"
 
 #include <math.h>
 
 static const char *const spaces[] = {"fbnet-fashion", "fbnet-cifar",   "nasbench-macro",
                                      "nasbench201",   "fbnetv2-cifar", "single-path-cifar"};
 
-typedef struct fixture {
-    lode_space *space;
-    lode_supernet *net;
-    lode_tape *trace;
-} fixture;
-
-static void open_space(const char *name, fixture *f) {
-    lode_space_options options = {.name = name};
-    assert_ok(lode_space_load(&options, &f->space));
-    assert_ok(lode_supernet_create(f->space, NULL, LODE_F32, 1, &f->net));
-    assert_ok(lode_tape_create(LODE_TRACE, NULL, &f->trace));
-}
-
-static void close_space(fixture *f) {
-    lode_tape_destroy(f->trace);
-    lode_supernet_destroy(f->net);
-    lode_space_release(f->space);
-}
-
-/* Probabilities [decision][option] as rows of pointers. */
-typedef struct table {
-    double value[LODE_MAX_DECISIONS][LODE_MAX_OPTIONS];
-    double *row[LODE_MAX_DECISIONS];
-} table;
-
-static void fill_one_hot(const lode_arch *a, table *t) {
-    memset(t->value, 0, sizeof t->value);
-    for (int d = 0; d < a->n; d++) {
-        t->row[d] = t->value[d];
-        t->value[d][a->option[d]] = 1;
-    }
-}
-
-static void fill_random(const lode_space *s, lode_rng *rng, table *t) {
-    for (int d = 0; d < lode_space_n_decisions(s); d++) {
-        double sum = 0;
-        int n = lode_space_decision(s, d)->n_options;
-        t->row[d] = t->value[d];
-        for (int k = 0; k < n; k++) sum += t->value[d][k] = lode_rng_uniform(rng);
-        for (int k = 0; k < n; k++) t->value[d][k] /= sum;
-    }
-}
-
 static void hard_equals_trace_and_one_hot(void **state) {
     static const char *const models[] = {"macs", "params", "activation_bytes"};
     (void)state;
     for (size_t s = 0; s < sizeof spaces / sizeof *spaces; s++) {
-        fixture f;
-        open_space(spaces[s], &f);
+        priced_space f;
+        priced_open(spaces[s], &f);
         for (int m = 0; m < 3; m++) {
             lode_cost *cost = NULL;
             lode_rng rng = lode_rng_stream(1, LODE_RNG_TEST, 5);
             assert_ok(lode_cost_open(models[m], f.net, 2, &cost));
             for (int i = 0; i < 20; i++) {
-                static table p;
+                static probabilities p;
                 lode_arch arch;
                 double hard = 0, of_trace = 0, expected = 0;
                 assert_ok(lode_space_sample(f.space, &rng, &arch));
@@ -70,7 +27,7 @@ static void hard_equals_trace_and_one_hot(void **state) {
                 assert_ok(lode_supernet_trace(f.net, &arch, 2, strcmp(models[m], "params") == 0,
                                               f.trace));
                 assert_ok(lode_cost_of_trace(cost, f.trace, &of_trace));
-                fill_one_hot(&arch, &p);
+                probabilities_one_hot(&arch, &p);
                 assert_ok(
                     lode_cost_expected_value(cost, (const double *const *)p.row, &expected, NULL));
                 assert_true(hard > 0);
@@ -79,22 +36,22 @@ static void hard_equals_trace_and_one_hot(void **state) {
             }
             lode_cost_close(cost);
         }
-        close_space(&f);
+        priced_close(&f);
     }
 }
 
 /* The expectation is multilinear: mean of hard costs of architectures drawn from p goes to it. */
 static void sampled_mean_goes_to_expectation(void **state) {
     (void)state;
-    fixture f;
-    static table p;
+    priced_space f;
+    static probabilities p;
     lode_cost *cost = NULL;
     double expected = 0, sum = 0, squares = 0;
     lode_rng rng = lode_rng_stream(2, LODE_RNG_TEST, 6);
     enum { DRAWS = 20000 };
-    open_space("nasbench201", &f);
+    priced_open("nasbench201", &f);
     assert_ok(lode_cost_open("macs", f.net, 1, &cost));
-    fill_random(f.space, &rng, &p);
+    probabilities_random(f.space, &rng, &p);
     assert_ok(lode_cost_expected_value(cost, (const double *const *)p.row, &expected, NULL));
     for (int i = 0; i < DRAWS; i++) {
         lode_arch arch = {.n = lode_space_n_decisions(f.space)};
@@ -109,21 +66,21 @@ static void sampled_mean_goes_to_expectation(void **state) {
     double mean = sum / DRAWS, sigma = sqrt((squares / DRAWS - mean * mean) / DRAWS);
     assert_true(fabs(mean - expected) < 5 * sigma);
     lode_cost_close(cost);
-    close_space(&f);
+    priced_close(&f);
 }
 
 static void gradient_meets_finite_differences(void **state) {
     (void)state;
     for (size_t s = 0; s < sizeof spaces / sizeof *spaces; s++) {
-        fixture f;
-        static table p, g;
+        priced_space f;
+        static probabilities p, g;
         lode_cost *cost = NULL;
         double value = 0;
         lode_rng rng = lode_rng_stream(3, LODE_RNG_TEST, 7);
-        open_space(spaces[s], &f);
+        priced_open(spaces[s], &f);
         assert_ok(lode_cost_open("macs", f.net, 1, &cost));
-        fill_random(f.space, &rng, &p);
-        fill_random(f.space, &rng, &g);
+        probabilities_random(f.space, &rng, &p);
+        probabilities_random(f.space, &rng, &g);
         assert_ok(lode_cost_expected_value(cost, (const double *const *)p.row, &value, g.row));
         for (int d = 0; d < lode_space_n_decisions(f.space); d++)
             for (int k = 0; k < lode_space_decision(f.space, d)->n_options; k++) {
@@ -137,26 +94,26 @@ static void gradient_meets_finite_differences(void **state) {
                 assert_near((up - down) / (2 * h) / value, g.value[d][k] / value, 1e-6);
             }
         lode_cost_close(cost);
-        close_space(&f);
+        priced_close(&f);
     }
 }
 
 /* The operator on a tape gives the same value and gradient, per batch and per sample. */
 static void tape_agrees_with_numbers(void **state) {
     (void)state;
-    fixture f;
-    static table p, g;
+    priced_space f;
+    static probabilities p, g;
     lode_cost *cost = NULL;
     lode_tape *tape = NULL;
     lode_tensor *w[16], *grad[16] = {NULL};
     lode_var *var[16];
     double value = 0;
     lode_rng rng = lode_rng_stream(4, LODE_RNG_TEST, 8);
-    open_space("nasbench-macro", &f);
+    priced_open("nasbench-macro", &f);
     int n = lode_space_n_decisions(f.space);
     assert_ok(lode_cost_open("macs", f.net, 1, &cost));
-    fill_random(f.space, &rng, &p);
-    fill_random(f.space, &rng, &g);
+    probabilities_random(f.space, &rng, &p);
+    probabilities_random(f.space, &rng, &g);
     assert_ok(lode_cost_expected_value(cost, (const double *const *)p.row, &value, g.row));
     for (int rows = 1; rows <= 3; rows += 2) { /* [K], then [3,K] with equal rows */
         assert_ok(lode_tape_create(LODE_TRAIN, NULL, &tape));
@@ -182,17 +139,17 @@ static void tape_agrees_with_numbers(void **state) {
         lode_tape_destroy(tape);
     }
     lode_cost_close(cost);
-    close_space(&f);
+    priced_close(&f);
 }
 
 static void range_holds_every_architecture(void **state) {
     (void)state;
-    fixture f;
+    priced_space f;
     lode_cost *cost = NULL;
     lode_arch low, high;
     double min = 0, max = 0, value = 0, seen_min = INFINITY, seen_max = 0;
     bool exact = false;
-    open_space("nasbench-macro", &f);
+    priced_open("nasbench-macro", &f);
     assert_ok(lode_cost_open("macs", f.net, 1, &cost));
     assert_ok(lode_cost_range(cost, &min, &max, &low, &high, &exact));
     for (int code = 0; code < 6561; code++) {
@@ -209,17 +166,17 @@ static void range_holds_every_architecture(void **state) {
     assert_ok(lode_cost_hard(cost, &high, &value));
     assert_near(value, max, 1e-12);
     lode_cost_close(cost);
-    close_space(&f);
+    priced_close(&f);
 }
 
 static void bad_requests_are_refused(void **state) {
     (void)state;
-    fixture f;
+    priced_space f;
     lode_cost *cost = NULL;
     lode_target target;
     lode_arch wrong = {.n = 3};
     double value = 0;
-    open_space("nasbench-macro", &f);
+    priced_open("nasbench-macro", &f);
     assert_fails(lode_cost_open("mac", f.net, 1, &cost), LODE_ERR_CONFIG, "nearest is macs");
     assert_null(cost);
     assert_fails(lode_cost_open("latency_ms=/nowhere.json", f.net, 1, &cost), LODE_ERR_IO,
@@ -233,7 +190,7 @@ static void bad_requests_are_refused(void **state) {
     assert_fails(lode_target_parse("latency_ms<5", &target), LODE_ERR_CONFIG, "NAME<=NUMBER");
     assert_fails(lode_target_parse("<=5", &target), LODE_ERR_CONFIG, "NAME<=NUMBER");
     assert_fails(lode_target_parse("a<=x", &target), LODE_ERR_CONFIG, "NAME<=NUMBER");
-    close_space(&f);
+    priced_close(&f);
 }
 
 int main(void) {
