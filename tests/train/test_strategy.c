@@ -46,6 +46,72 @@ static void single_paths_are_uniform(void **state) {
     fixture_close(&f);
 }
 
+/* Bins of MACs are drawn equally often, however many architectures they hold, and none outside. */
+static void single_paths_come_from_bins(void **state) {
+    enum { STEPS = 2000 };
+    int below = 0, seen = 0;
+    fixture f;
+    lode_cost *macs = NULL;
+    double least, most, value;
+    (void)state;
+    fixture_open(&f, "{epochs: 1, strategy: single_path}", "{}", NULL, NULL, 0);
+    assert_ok(lode_cost_open("macs", f.net, 1, &macs));
+    assert_ok(lode_cost_range(macs, &least, &most, NULL, NULL, NULL));
+    fixture_close(&f);
+    const double half = (most - least) / 2;
+    char *arch = lode_format("{macs: [%.17g, %.17g], bins: 2}", least, most);
+    lode_cost_close(macs);
+    fixture_open(&f, "{epochs: 1, strategy: single_path}", arch, NULL, NULL, 0);
+    assert_ok(lode_cost_open("macs", f.net, 1, &macs));
+    for (int64_t i = 0; i < STEPS; i++) {
+        lode_choice c[2];
+        lode_arch a = {.n = 2};
+        const lode_step step = {.seed = 9, .step = i, .n_passes = 1, .batch = 8};
+        assert_ok(lode_strategy_choose(f.strategy, NULL, &step, c));
+        for (int d = 0; d < 2; d++)
+            while (c[d].active >> a.option[d] != 1) a.option[d]++;
+        seen |= 1 << (a.option[0] * 2 + a.option[1]);
+        assert_ok(lode_cost_hard(macs, &a, &value));
+        assert_true(value >= least && value < most); /* the dearest is left out */
+        below += value < least + half;
+    }
+    assert_near(below / (double)STEPS, 0.5, 4 * sqrt(0.25 / STEPS));
+    assert_true((seen & (seen - 1)) != 0);
+    lode_cost_close(macs);
+    lode_free(arch);
+    fixture_close(&f);
+}
+
+static void a_range_without_paths_is_refused(void **state) {
+    static const struct {
+        const char *arch;
+        lode_status status;
+        const char *what;
+    } wrong[] = {
+        {"arch: {macs: [1, 2]}", LODE_ERR_INFEASIBLE, "1 to 2 MACs"},
+        {"arch: {macs: [9, 2]}", LODE_ERR_CONFIG, "FROM < TO"},
+        {"arch: {macs: [9]}", LODE_ERR_CONFIG, "two numbers"},
+        {"arch: {bins: 3}", LODE_ERR_CONFIG, "arch.macs"},
+    };
+    const lode_strategy_plugin *plugin = NULL;
+    fixture f;
+    (void)state;
+    fixture_open(&f, "{epochs: 1, strategy: single_path}", "{}", NULL, NULL, 0);
+    assert_ok(lode_strategy_find("single_path", &plugin));
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        lode_strategy *s = NULL;
+        lode_config *config = NULL;
+        void *options = NULL;
+        assert_ok(lode_config_parse(wrong[i].arch, "recipe", &config));
+        assert_ok(lode_strategy_options_read(config, plugin, &options));
+        const lode_strategy_setup setup = {.net = f.net, .n_epochs = 1, .options = options};
+        assert_fails(lode_strategy_create(plugin, &setup, &s), wrong[i].status, wrong[i].what);
+        lode_free(options);
+        lode_config_destroy(config);
+    }
+    fixture_close(&f);
+}
+
 /* What is not on the path of a step keeps every bit. */
 static void paths_not_taken_stay(void **state) {
     fixture f;
@@ -438,6 +504,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(names_are_found),
         cmocka_unit_test(single_paths_are_uniform),
+        cmocka_unit_test(single_paths_come_from_bins),
+        cmocka_unit_test(a_range_without_paths_is_refused),
         cmocka_unit_test(paths_not_taken_stay),
         cmocka_unit_test(each_turn_trains_its_half),
         cmocka_unit_test(alternating_turns_interleave),
