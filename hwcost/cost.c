@@ -142,6 +142,8 @@ static lode_status cost_price_arch(lode_cost *c, const lode_arch *arch) {
     double *price = LODE_NEW_ARRAY(double, c->n_terms + 1);
     if (!price) return LODE_ERR_NO_MEMORY;
     lode_status status = cost_price_trace(c, c->trace, arch, price);
+    if (status != LODE_OK && c->hardware.n_reads > 0)
+        status = cost_hardware_context(&c->hardware, lode_supernet_space(c->net), c->variant);
     for (int i = 0; status == LODE_OK && i < c->n_terms; i++) {
         cost_term *term = &c->term[i];
         int combo = cost_combo_of(term, arch);

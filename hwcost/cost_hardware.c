@@ -30,6 +30,22 @@ static void hardware_settings(const cost_hardware *h, const lode_space *space, i
     }
 }
 
+static lode_status hardware_context(const cost_hardware *h, const lode_space *space, int at,
+                                    const lode_arch *fixed) {
+    lode_hardware_setting setting[COST_MAX_HARDWARE];
+    lode_text list = {0};
+    hardware_settings(h, space, at, fixed, setting);
+    for (int k = 0; k < h->n_reads; k++)
+        lode_text_add(&list, "%s%s %s", k ? ", " : "", setting[k].key, setting[k].value);
+    lode_status status = lode_error_context("with %s", list.s ? list.s : "the device as it is");
+    lode_text_deinit(&list);
+    return status;
+}
+
+lode_status cost_hardware_context(const cost_hardware *h, const lode_space *space, int at) {
+    return hardware_context(h, space, at, NULL);
+}
+
 static lode_status hardware_open_all(const char *file, const lode_space *space,
                                      const lode_arch *fixed, cost_hardware *h) {
     lode_hardware_setting setting[COST_MAX_HARDWARE];
@@ -38,13 +54,8 @@ static lode_status hardware_open_all(const char *file, const lode_space *space,
     for (int i = 0; i < h->n; i++) {
         hardware_settings(h, space, i, fixed, setting);
         if (lode_hardware_open_with(file, setting, h->n_reads, &h->variant[i]) == LODE_OK) continue;
-        lode_text list = {0};
-        for (int k = 0; k < h->n_reads; k++)
-            lode_text_add(&list, "%s%s %s", k ? ", " : "", setting[k].key, setting[k].value);
-        lode_status status = h->n_reads > 0 && list.s ? lode_error_context("with %s", list.s)
-                                                      : lode_error_context("device %s", file);
-        lode_text_deinit(&list);
-        return status;
+        if (h->n_reads == 0) return lode_error_context("device %s", file);
+        return hardware_context(h, space, i, fixed);
     }
     return LODE_OK;
 }

@@ -47,6 +47,9 @@ struct lode_cost {
 /* Opens the file for a space, or for the architecture that a fixed network has. */
 lode_status cost_hardware_open(const char *file, lode_supernet *net, cost_hardware *out);
 void cost_hardware_close(cost_hardware *h);
+/* Puts what combination `at` decides before the story of an error; of networks that are not fixed.
+ */
+lode_status cost_hardware_context(const cost_hardware *h, const lode_space *space, int at);
 int cost_hardware_of(const cost_hardware *h, const lode_arch *arch);
 /* The cost by quantity `name`; takes over *h, also when it fails. */
 lode_status cost_create_on(const lode_cost_model *model, cost_hardware *h, const char *name,

@@ -75,6 +75,8 @@ static const lode_option search_rows[] = {
      "epochs", "length of the evaluator's short training"},
     {"targets", LODE_OPT_STRING_LIST, offsetof(lode_search_options, targets), "[]", 0, 0, NULL,
      "hard limits, one final search each: latency_ms<=5, or latency_ms<=0.6*baseline"},
+    {"limits", LODE_OPT_STRING_LIST, offsetof(lode_search_options, limits), "[]", 0, 0, NULL,
+     "further hard limits that hold in every search, beside its target: area_mm2<=4"},
     {"baselines", LODE_OPT_STRING_LIST, offsetof(lode_search_options, baselines), "[]", 0, 0, NULL,
      "networks trained beside the found ones: name=architecture"},
     {"keep", LODE_OPT_INT, offsetof(lode_search_options, keep), "1", 1, 1000, NULL,

@@ -39,6 +39,7 @@ typedef struct lode_search_options {
     int64_t eval_batches;       /* of the valid split per evaluation; 0: all */
     double eval_epochs;         /* evaluator train: epochs of the short training */
     lode_string_list targets;   /* "latency_ms<=5", "latency_ms<=0.6*baseline" */
+    lode_string_list limits;    /* the same, and all of them hold in every search */
     lode_string_list baselines; /* "name=architecture" */
     int64_t keep;               /* finalists per target */
     int retrain;                /* lode_retrain */

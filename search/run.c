@@ -175,7 +175,11 @@ static lode_status run_phases(run *r) {
 /* ---- results ---- */
 
 void lode_run_result_deinit(lode_run_result *r) {
-    for (int i = 0; i < r->n; i++) lode_free(r->network[i].arch);
+    for (int i = 0; i < r->n; i++) {
+        lode_free(r->network[i].arch);
+        lode_free(r->network[i].device);
+        lode_free(r->network[i].costs);
+    }
     lode_free(r->network);
     memset(r, 0, sizeof *r);
 }
@@ -183,6 +187,40 @@ void lode_run_result_deinit(lode_run_result *r) {
 static double run_json_number(const json_t *o, const char *key) {
     const json_t *v = json_object_get(o, key);
     return json_is_number(v) ? json_number_value(v) : -1;
+}
+
+/* Decisions of the device: "hardware.tile.m": "m16" among the choices. */
+static lode_status run_read_device(json_t *choices, char **out) {
+    static const char prefix[] = "hardware.";
+    const char *key;
+    json_t *value;
+    lode_text text = {0};
+    json_object_foreach(choices, key, value) {
+        if (strncmp(key, prefix, sizeof prefix - 1) != 0) continue;
+        /* "m16" of tile.m is 16, "dataflow_x" of dataflow is x */
+        const char *dot = strrchr(key, '.') + 1, *option = json_string_value(value);
+        size_t n = strlen(dot);
+        if (!option) continue;
+        if (strncmp(option, dot, n) == 0) option += option[n] == '_' ? n + 1 : n;
+        lode_text_add(&text, "%s%s %s", text.length ? ", " : "", key + sizeof prefix - 1, option);
+    }
+    *out = text.length ? lode_text_take(&text) : lode_strdup("");
+    return *out ? LODE_OK : LODE_ERR_NO_MEMORY;
+}
+
+static lode_status run_read_costs(json_t *costs, char **out) {
+    const char *key;
+    json_t *value;
+    lode_text text = {0};
+    json_object_foreach(costs, key, value) {
+        if (strcmp(key, "latency_ms") == 0 || strcmp(key, "macs") == 0 ||
+            strcmp(key, "params") == 0)
+            continue;
+        lode_text_add(&text, "%s%s %.5g", text.length ? ", " : "", key,
+                      run_json_number(value, "predicted"));
+    }
+    *out = text.length ? lode_text_take(&text) : lode_strdup("");
+    return *out ? LODE_OK : LODE_ERR_NO_MEMORY;
 }
 
 static lode_status run_read_network(const char *path, lode_run_network *out, double *drift) {
@@ -200,6 +238,10 @@ static lode_status run_read_network(const char *path, lode_run_network *out, dou
     out->arch = lode_strdup(text);
     LODE_GOTO(out->arch ? LODE_OK : LODE_ERR_NO_MEMORY);
     const json_t *latency = json_object_get(json_object_get(root, "cost"), "latency_ms");
+    LODE_GOTO(
+        run_read_device(json_object_get(json_object_get(root, "arch"), "choices"), &out->device));
+    LODE_GOTO(run_read_costs(json_object_get(root, "cost"), &out->costs));
+    out->elsewhere = json_is_false(json_object_get(latency, "of_table"));
     out->accuracy = run_json_number(root, "accuracy");
     out->accuracy_supernet = run_json_number(root, "accuracy_supernet");
     out->accuracy_unrecalibrated = run_json_number(root, "accuracy_supernet_unrecalibrated");
@@ -215,15 +257,19 @@ done:
     return status;
 }
 
+static double run_latency_of(const lode_run_network *n) {
+    return n->elsewhere ? n->latency_predicted : n->latency_measured;
+}
+
 static void run_mark_front(lode_run_result *r) {
     for (int i = 0; i < r->n; i++) {
         lode_run_network *a = &r->network[i];
         a->on_front = true;
         for (int j = 0; j < r->n; j++) {
             const lode_run_network *b = &r->network[j];
-            bool no_worse =
-                b->accuracy >= a->accuracy && b->latency_measured <= a->latency_measured;
-            bool better = b->accuracy > a->accuracy || b->latency_measured < a->latency_measured;
+            double ours = run_latency_of(a), theirs = run_latency_of(b);
+            bool no_worse = b->accuracy >= a->accuracy && theirs <= ours;
+            bool better = b->accuracy > a->accuracy || theirs < ours;
             if (no_worse && better) a->on_front = false;
         }
     }

@@ -28,9 +28,13 @@ typedef struct lode_run_network {
     double accuracy_mixture;        /* the supernet mixed by its probabilities; < 0: not known */
     bool trained;                   /* accuracy is that of a training after extraction */
     double latency_predicted, latency_measured; /* ms; < 0: unknown */
+    bool elsewhere; /* predicted is of another device than measured, which is always this machine */
+    char *device;   /* what it decides of the device, "tile.m 16, tile.n 8"; "" nothing */
+    char *costs;    /* all but latency, MACs, parameters: "128 DSP dsp, ..."; "" none */
     double macs, params;
     char target[96]; /* the limit it was found for, "" otherwise */
-    bool on_front;   /* no other network is both more accurate and faster (measured) */
+    bool on_front;   /* no other network is both more accurate and faster (measured; elsewhere:
+                        predicted) */
 } lode_run_network;
 
 typedef struct lode_run_result {

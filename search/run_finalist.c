@@ -151,6 +151,9 @@ static json_t *finalist_cost_json(finalist *f) {
         json_object_set_new(o, "predicted", lode_json_number(predicted));
         json_object_set_new(o, "measured", counted ? lode_json_number(predicted) : json_null());
         json_object_set_new(o, "unit", json_string(lode_cost_unit(f->r->cost[i])));
+        if (i == RUN_LATENCY) /* else it is measured on this machine, which it does not price */
+            json_object_set_new(o, "of_table",
+                                json_boolean(lode_cost_table(f->r->cost[i]) != NULL));
         json_object_set_new(costs, lode_cost_name(f->r->cost[i]), o);
     }
     return costs;

@@ -6,6 +6,7 @@
 
 #define RUN_MAX_COSTS   16
 #define RUN_MAX_TARGETS 32
+#define RUN_MAX_LIMITS  4 /* search.limits; a search has its target on top */
 
 enum { RUN_LATENCY, RUN_MACS, RUN_PARAMS }; /* places of costs that every run has */
 
@@ -35,8 +36,10 @@ typedef struct run {
     lode_study *study;
     run_target target[RUN_MAX_TARGETS];
     int n_targets;
+    run_target limit[RUN_MAX_LIMITS]; /* of every search */
+    int n_limits;
     const lode_strategy *found_by; /* whose probabilities the finalists come from; NULL: strategy */
-    lode_limit seek;               /* what the supernet's own training steers to */
+    lode_limit seek[RUN_MAX_LIMITS + 1]; /* what the supernet's own training steers to */
 } run;
 
 /* directory/relative, fresh memory. */
@@ -49,12 +52,18 @@ lode_status run_check_memory(run *r); /* of the supernet's training */
 lode_status run_open_known_costs(run *r);
 lode_status run_open_costs(run *r);                       /* the rest; measures */
 lode_cost *run_find_cost(const run *r, const char *name); /* NULL: an error says which there are */
-/* Targets that no architecture meets, as far as their costs are known: LODE_ERR_INFEASIBLE. */
+/* Targets and limits that no architecture meets, as far as their costs are known:
+   LODE_ERR_INFEASIBLE. */
 lode_status run_check_targets(run *r);
 /* "latency_ms<=5"; "latency_ms<=0.6*baseline": a share of the first baseline's cost. The name is
    left to the caller. */
 lode_status run_resolve_target(run *r, const char *text, run_target *out);
 lode_status run_resolve_targets(run *r);
+/* What holds in the search for a target (may be NULL): it, and the limits of all searches.
+   Returns how many. steered: those alone that have a gradient, for probabilities; the target is
+   always among them. */
+int run_limits(const run *r, const run_target *target, bool steered,
+               lode_limit out[RUN_MAX_LIMITS + 1]);
 lode_status run_train_supernet(run *r);
 /* The costs of cost.in_loss. */
 lode_status run_find_in_loss(run *r);
@@ -69,7 +78,7 @@ lode_status run_search_target(run *r, const run_target *target);
 typedef struct run_sought {
     const lode_strategy *strategy; /* NULL: none */
     lode_strategy *own;
-    lode_limit limit; /* the own strategy's */
+    lode_limit limit[RUN_MAX_LIMITS + 1]; /* the own strategy's */
 } run_sought;
 lode_status run_seek(run *r, const run_target *target, const char *key, run_sought *out);
 void run_sought_deinit(run_sought *s);
@@ -78,8 +87,8 @@ void run_sought_deinit(run_sought *s);
 typedef struct run_policy {
     const lode_strategy *strategy;
     lode_discretize rule;
-    lode_limit limit;
-    int n_limits; /* 0 or 1 */
+    lode_limit limit[RUN_MAX_LIMITS + 1];
+    int n_limits;
     int64_t drawn;
 } run_policy;
 void run_policy_init(run *r, run_policy *p, const lode_strategy *strategy,
@@ -89,6 +98,26 @@ lode_status run_policy_draw(void *policy, lode_rng *rng, lode_arch *out);
 /* Where the table of latency_ms is: cost.table, else the one measured into the run; fresh memory.
  */
 char *run_table_path(const run *r);
+
+/* run_evaluate.c: who judges, as search.evaluator says; networks that differ in the device alone
+   are judged once. The evaluation owns what the evaluator needs. */
+typedef struct run_evaluation {
+    run *r;
+    lode_loader *calibrate, *valid;
+    lode_trial *known; /* [n_known] one per network judged so far, hardware options 0 */
+    int64_t n_known, capacity;
+} run_evaluation;
+lode_status run_evaluation_open(run_evaluation *e, run *r, lode_evaluator *out);
+void run_evaluation_close(run_evaluation *e);
+
+/* run_device.c: of all devices the space can decide, the one that leaves a network most room. */
+typedef struct run_device {
+    const run *r;
+    lode_limit limit[RUN_MAX_LIMITS + 1]; /* all with a limit above 0 */
+    int n_limits;
+} run_device;
+bool run_has_device(const run *r);
+lode_status run_fit_device(void *device, lode_arch *arch);
 
 /* run_mixture.c: judges the mixture once, into mixture.json; nothing without probabilities. */
 lode_status run_judge_mixture(run *r);

@@ -142,9 +142,7 @@ lode_status run_resolve_target(run *r, const char *text, run_target *out) {
     return LODE_OK;
 }
 
-/* Hours before the search would find out. */
-lode_status run_check_targets(run *r) {
-    const lode_string_list *t = &r->recipe->search.targets;
+static lode_status run_check_list(run *r, const lode_string_list *t) {
     for (int i = 0; i < t->n; i++) {
         run_target resolved;
         bool measured = strncmp(t->v[i], "latency_ms", strlen("latency_ms")) == 0;
@@ -154,8 +152,41 @@ lode_status run_check_targets(run *r) {
     return LODE_OK;
 }
 
+/* Hours before the search would find out. */
+lode_status run_check_targets(run *r) {
+    LODE_TRY(run_check_list(r, &r->recipe->search.targets));
+    lode_status status = run_check_list(r, &r->recipe->search.limits);
+    return status == LODE_OK ? status : lode_error_context("search.limits");
+}
+
+static lode_status run_resolve_limits(run *r) {
+    const lode_string_list *l = &r->recipe->search.limits;
+    if (l->n > RUN_MAX_LIMITS)
+        return LODE_FAIL(LODE_ERR_CONFIG, "search.limits: %d limits, at most %d", l->n,
+                         RUN_MAX_LIMITS);
+    for (r->n_limits = 0; r->n_limits < l->n; r->n_limits++) {
+        lode_status status = run_resolve_target(r, l->v[r->n_limits], &r->limit[r->n_limits]);
+        if (status != LODE_OK) return lode_error_context("search.limits");
+    }
+    return LODE_OK;
+}
+
+int run_limits(const run *r, const run_target *target, bool steered,
+               lode_limit out[RUN_MAX_LIMITS + 1]) {
+    int n = 0;
+    if (target)
+        out[n++] = (lode_limit){run_find_cost(r, target->target.name), target->target.limit, 0};
+    for (int i = 0; i < r->n_limits; i++) {
+        lode_cost *cost = run_find_cost(r, r->limit[i].target.name);
+        if (steered && !lode_cost_has_gradient(cost)) continue;
+        out[n++] = (lode_limit){cost, r->limit[i].target.limit, 0};
+    }
+    return n;
+}
+
 lode_status run_resolve_targets(run *r) {
     const lode_string_list *t = &r->recipe->search.targets;
+    LODE_TRY(run_resolve_limits(r));
     if (t->n > RUN_MAX_TARGETS)
         return LODE_FAIL(LODE_ERR_CONFIG, "search.targets: %d targets, at most %d", t->n,
                          RUN_MAX_TARGETS);
@@ -221,10 +252,8 @@ static lode_status run_make_strategy(run *r) {
     if (recipe->search.seek_each)
         setup.part = LODE_SEARCH_WEIGHTS;
     else if (lode_recipe_seeks(recipe)) { /* the recipe has one target then */
-        const lode_target *target = &r->target[0].target;
-        r->seek = (lode_limit){run_find_cost(r, target->name), target->limit, 0};
-        setup.seek = &r->seek;
-        setup.n_seeks = 1;
+        setup.n_seeks = run_limits(r, &r->target[0], true, r->seek);
+        setup.seek = r->seek;
     }
     return lode_strategy_create(recipe->strategy, &setup, &r->strategy);
 }
@@ -268,154 +297,78 @@ done:
     return status;
 }
 
-/* ---- evaluators ---- */
-
-typedef struct run_evaluation {
-    run *r;
-    lode_loader *calibrate, *valid;
-} run_evaluation;
-
-/* Inherited weights: recalibrate the path's batch norm, then judge on the valid split. */
-static lode_status run_evaluate_supernet(void *self, int n, lode_trial *trial) {
-    run_evaluation *e = self;
-    for (int i = 0; i < n; i++) {
-        lode_evaluation out;
-        lode_evaluate_setup setup = {.net = e->r->net,
-                                     .arch = &trial[i].arch,
-                                     .loader = e->calibrate,
-                                     .runner = lode_dispatch_runner(e->r->dispatch),
-                                     .bn = LODE_BN_RUNNING,
-                                     .progress = NULL};
-        LODE_TRY(lode_recalibrate(&setup, e->r->recipe->search.recalibrate));
-        setup.loader = e->valid;
-        setup.max_batches = e->r->recipe->search.eval_batches;
-        LODE_TRY(lode_evaluate(&setup, &out));
-        trial[i].state = LODE_TRIAL_DONE;
-        trial[i].n_objectives = 1;
-        trial[i].objective[0] = 1 - out.accuracy;
-    }
-    return LODE_OK;
-}
-
-/* A short training of its own, judged on the valid split. */
-static lode_status run_evaluate_train(void *self, int n, lode_trial *trial) {
-    run_evaluation *e = self;
-    run *r = e->r;
-    for (int i = 0; i < n; i++) {
-        lode_supernet *net = NULL;
-        lode_evaluation out = {0};
-        lode_train_result result;
-        lode_train_options options = r->recipe->train;
-        options.epochs = (int64_t)ceil(r->recipe->search.eval_epochs);
-        options.warmup *= (double)options.epochs / (double)r->recipe->train.epochs;
-        options.eval_split = "";
-        lode_train_setup train = {.phase = "evaluate",
-                                  .data = r->data,
-                                  .data_batch = r->recipe->data.batch,
-                                  .workers = (int)r->recipe->data.workers,
-                                  .runner = lode_dispatch_runner(r->dispatch),
-                                  .options = &options,
-                                  .seed = r->recipe->seed,
-                                  .progress = r->progress};
-        LODE_TRY(lode_supernet_create(r->space, &trial[i].arch, LODE_F32, r->recipe->seed, &net));
-        train.net = net;
-        lode_status status = lode_train(&train, &result);
-        if (status == LODE_OK) {
-            lode_evaluate_setup setup = {.net = net,
-                                         .loader = e->valid,
-                                         .runner = lode_dispatch_runner(r->dispatch),
-                                         .bn = LODE_BN_RUNNING,
-                                         .max_batches = r->recipe->search.eval_batches};
-            status = lode_evaluate(&setup, &out);
-        }
-        lode_supernet_destroy(net);
-        if (status != LODE_OK && status != LODE_ERR_NUMERIC) return status;
-        trial[i].state = status == LODE_OK ? LODE_TRIAL_DONE : LODE_TRIAL_FAILED;
-        trial[i].n_objectives = 1;
-        trial[i].objective[0] = 1 - out.accuracy;
-    }
-    return LODE_OK;
-}
-
-/* Nobody judges: proposals are taken in the order they came. */
-static lode_status run_evaluate_none(void *self, int n, lode_trial *trial) {
-    (void)self;
-    for (int i = 0; i < n; i++) {
-        trial[i].state = LODE_TRIAL_DONE;
-        trial[i].n_objectives = 1;
-        trial[i].objective[0] = 1;
-    }
-    return LODE_OK;
-}
-
-static lode_status run_make_evaluator(run_evaluation *e, lode_evaluator *out) {
-    const lode_recipe *recipe = e->r->recipe;
-    out->name = recipe->search.evaluator;
-    out->self = e;
-    if (strcmp(out->name, "none") == 0) {
-        out->evaluate = run_evaluate_none;
-        return LODE_OK;
-    }
-    bool supernet = strcmp(out->name, "supernet") == 0;
-    out->evaluate = supernet ? run_evaluate_supernet : run_evaluate_train;
-    LODE_TRY(lode_data_loader(e->r->data, "valid", LODE_DATA_EVAL, recipe->data.batch,
-                              (int)recipe->data.workers, &e->valid));
-    if (!supernet) return LODE_OK;
-    return lode_data_loader(e->r->data, "train", LODE_DATA_TRAIN, recipe->data.batch,
-                            (int)recipe->data.workers, &e->calibrate);
-}
-
 /* ---- search for one target ---- */
 
 typedef struct run_repair_state {
     run *r;
     const lode_strategy *strategy; /* NULL: all options are as good */
-    lode_cost *cost;
-    double limit;
+    lode_limit limit[RUN_MAX_LIMITS + 1];
+    int n_limits;
 } run_repair_state;
 
-/* The rule's architecture breaks the limit: the most probable one that does not. */
+/* The rule's architecture breaks a limit: the most probable one that does not. */
 static lode_status run_repair_derived(void *self, lode_arch *arch) {
     const run_repair_state *s = self;
-    const lode_limit limit = {.cost = s->cost, .most = s->limit};
-    return lode_strategy_best_under(s->strategy, &limit, 1, arch, NULL);
+    return lode_strategy_best_under(s->strategy, s->limit, s->n_limits, arch, NULL);
 }
 
-/* Makes an architecture meet its limit: again and again the single change that saves most cost per
-   loss of log-probability, until the limit holds. */
+/* By how much an architecture is above its limits, in shares of them; *worst: the limit it is
+   farthest above. */
+static lode_status run_excess(const run_repair_state *s, const lode_arch *arch, double *excess,
+                              int *worst) {
+    double most = 0;
+    *excess = 0;
+    *worst = 0;
+    for (int i = 0; i < s->n_limits; i++) {
+        double value = 0, limit = s->limit[i].most;
+        LODE_TRY(lode_cost_hard(s->limit[i].cost, arch, &value));
+        if (value <= limit) continue;
+        double over = (value - limit) / fmax(fabs(limit), 1e-300);
+        if (over > most) *worst = i;
+        most = fmax(most, over);
+        *excess += over;
+    }
+    return LODE_OK;
+}
+
+/* Makes an architecture meet its limits: again and again the single change that saves most excess
+   per loss of log-probability, until the limits hold. */
 static lode_status run_repair(void *self, lode_arch *arch) {
     run_repair_state *s = self;
-    double value = 0;
-    LODE_TRY(lode_cost_hard(s->cost, arch, &value));
-    while (value > s->limit) {
+    double excess = 0;
+    int worst = 0;
+    LODE_TRY(run_excess(s, arch, &excess, &worst));
+    while (excess > 0) {
         lode_arch best = *arch;
-        double best_score = 0, best_value = value;
+        double best_score = 0, best_excess = excess;
         for (int d = 0; d < arch->n; d++) {
             double p[LODE_MAX_OPTIONS];
             int n_options = lode_space_decision(s->r->space, d)->n_options;
             for (int k = 0; k < n_options; k++) p[k] = 1;
             if (s->strategy) lode_strategy_probabilities(s->strategy, d, p);
             for (int k = 0; k < n_options; k++) {
-                double trial_value = 0;
+                double trial_excess = 0;
+                int unused = 0;
                 lode_arch trial = *arch;
                 trial.option[d] = (uint8_t)k;
                 if (k == arch->option[d] || lode_space_check(s->r->space, &trial) != LODE_OK)
                     continue;
-                LODE_TRY(lode_cost_hard(s->cost, &trial, &trial_value));
+                LODE_TRY(run_excess(s, &trial, &trial_excess, &unused));
                 double loss = log(p[arch->option[d]] + 1e-12) - log(p[k] + 1e-12);
-                double score = (value - trial_value) / (fmax(loss, 0) + 0.1);
-                if (trial_value < value && score > best_score) {
+                double score = (excess - trial_excess) / (fmax(loss, 0) + 0.1);
+                if (trial_excess < excess && score > best_score) {
                     best_score = score;
-                    best_value = trial_value;
+                    best_excess = trial_excess;
                     best = trial;
                 }
             }
         }
         if (best_score <= 0)
-            return LODE_FAIL(LODE_ERR_INFEASIBLE, "no single change brings %s below %.4g",
-                             lode_cost_name(s->cost), value);
+            return LODE_FAIL(
+                LODE_ERR_INFEASIBLE, "no single change brings %s, of %d limits, nearer to %.4g",
+                lode_cost_name(s->limit[worst].cost), s->n_limits, s->limit[worst].most);
         *arch = best;
-        value = best_value;
+        excess = best_excess;
     }
     lode_error_clear();
     return LODE_OK;
@@ -425,7 +378,9 @@ lode_status run_find(run *r, const run_target *target, const lode_strategy *stra
                      const char *origin, lode_trial *best, int *n) {
     lode_status status = LODE_OK;
     const lode_recipe *recipe = r->recipe;
-    run_evaluation evaluation = {.r = r};
+    run_evaluation evaluation = {0};
+    run_device device = {.r = r};
+    lode_target limit[RUN_MAX_LIMITS + 1];
     lode_evaluator evaluator;
     run_repair_state repair = {.r = r, .strategy = strategy};
     run_policy policy;
@@ -436,7 +391,7 @@ lode_status run_find(run *r, const run_target *target, const lode_strategy *stra
                                           .policy_self = &policy};
     run_policy_init(r, &policy, strategy, target);
     LODE_GOTO(run_write_status(r, "running", "search"));
-    LODE_GOTO(run_make_evaluator(&evaluation, &evaluator));
+    LODE_GOTO(run_evaluation_open(&evaluation, r, &evaluator));
     LODE_GOTO(recipe->searcher->create(&searcher_setup, &searcher));
     lode_study_job job = {.origin = origin,
                           .searcher = recipe->searcher,
@@ -452,11 +407,16 @@ lode_status run_find(run *r, const run_target *target, const lode_strategy *stra
         job.batch = 1;
         job.trials = recipe->search.keep;
     }
-    if (target) {
-        repair.cost = run_find_cost(r, target->target.name);
-        repair.limit = target->target.limit;
-        job.limit = &target->target;
-        job.n_limits = 1;
+    repair.n_limits = run_limits(r, target, false, repair.limit);
+    if (target) limit[job.n_limits++] = target->target;
+    for (int i = 0; i < r->n_limits; i++) limit[job.n_limits++] = r->limit[i].target;
+    if (job.n_limits > 0) {
+        job.limit = limit;
+        device.n_limits = run_limits(r, target, false, device.limit);
+        bool free = strcmp(recipe->searcher->name, "policy") != 0 && run_has_device(r);
+        for (int i = 0; i < device.n_limits; i++) free = free && device.limit[i].most > 0;
+        if (free) job.settle = run_fit_device; /* a policy knows probabilities of devices */
+        job.settle_self = &device;
         job.repair = derived ? run_repair_derived : run_repair;
         job.repair_self = &repair;
     }
@@ -464,8 +424,7 @@ lode_status run_find(run *r, const run_target *target, const lode_strategy *stra
     LODE_GOTO(lode_study_best(r->study, job.origin, (int)recipe->search.keep, best, n));
 done:
     if (searcher && recipe->searcher->destroy) recipe->searcher->destroy(searcher);
-    lode_loader_destroy(evaluation.calibrate);
-    lode_loader_destroy(evaluation.valid);
+    run_evaluation_close(&evaluation);
     return status;
 }
 

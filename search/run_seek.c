@@ -63,16 +63,15 @@ done:
 lode_status run_seek(run *r, const run_target *target, const char *key, run_sought *out) {
     *out = (run_sought){.strategy = r->strategy};
     if (!r->recipe->search.seek_each || !target) return LODE_OK;
-    out->limit = (lode_limit){run_find_cost(r, target->target.name), target->target.limit, 0};
     lode_strategy_setup setup = {.net = r->net,
                                  .cost = r->in_loss,
                                  .n_costs = r->recipe->cost.in_loss.n,
                                  .n_epochs = r->recipe->search.seek_epochs,
                                  .options = r->recipe->strategy_options,
-                                 .seek = &out->limit,
-                                 .n_seeks = 1,
+                                 .seek = out->limit,
+                                 .n_seeks = run_limits(r, target, true, out->limit),
                                  .part = LODE_SEARCH_ARCH};
-    if (!out->limit.cost) return LODE_ERR_CONFIG;
+    if (!out->limit[0].cost) return LODE_ERR_CONFIG;
     LODE_TRY(run_find_in_loss(r));
     LODE_TRY(lode_strategy_create(r->recipe->strategy, &setup, &out->own));
     out->strategy = out->own;
@@ -92,11 +91,9 @@ void run_sought_deinit(run_sought *s) {
 void run_policy_init(run *r, run_policy *p, const lode_strategy *strategy,
                      const run_target *target) {
     *p = (run_policy){.strategy = strategy, .rule = (lode_discretize)r->recipe->search.discretize};
-    if (!target) return;
-    double most = target->target.limit, within = r->recipe->search.within;
-    p->limit = (lode_limit){run_find_cost(r, target->target.name), most, 0};
-    if (within > 0) p->limit.least = (1 - within) * most;
-    p->n_limits = 1;
+    double within = r->recipe->search.within;
+    p->n_limits = run_limits(r, target, false, p->limit);
+    if (target && within > 0) p->limit[0].least = (1 - within) * p->limit[0].most;
 }
 
 /* By the rule of search.discretize. A study replayed from its journal asks the same again from the
@@ -109,6 +106,6 @@ lode_status run_policy_draw(void *policy, lode_rng *rng, lode_arch *out) {
     if (p->n_limits == 0 || p->rule == LODE_DISCRETIZE_TOP2)
         return lode_strategy_discretize(p->strategy, p->rule, rng, out);
     if (most_probable)
-        return lode_strategy_best_under(p->strategy, &p->limit, p->n_limits, out, NULL);
-    return lode_strategy_sample_under(p->strategy, rng, &p->limit, p->n_limits, out);
+        return lode_strategy_best_under(p->strategy, p->limit, p->n_limits, out, NULL);
+    return lode_strategy_sample_under(p->strategy, rng, p->limit, p->n_limits, out);
 }

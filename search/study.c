@@ -261,6 +261,7 @@ static lode_status study_admit(lode_study *s, const lode_study_job *job, int n, 
     *n_fresh = 0;
     for (int i = 0; i < n; i++) {
         bool found = false, feasible = false;
+        if (job->settle) LODE_TRY(job->settle(job->settle_self, &arch[i]));
         LODE_TRY(study_feasible(job, &arch[i], &feasible));
         if (!feasible && job->repair && counts->feasible == 0) {
             LODE_TRY(job->repair(job->repair_self, &arch[i]));
@@ -350,6 +351,18 @@ static int64_t study_count_done(lode_study *s, const char *origin) {
     return n;
 }
 
+static lode_status study_nothing_feasible(const lode_study_job *job, int64_t asks) {
+    lode_text list = {0};
+    for (int i = 0; i < job->n_limits; i++)
+        lode_text_add(&list, "%s%s<=%g", i > 0 ? " and " : "", job->limit[i].name,
+                      job->limit[i].limit);
+    lode_status status = LODE_FAIL(
+        LODE_ERR_INFEASIBLE, "none of %lld proposed architectures meets %s; relax %s",
+        (long long)asks, list.s ? list.s : "?", job->n_limits > 1 ? "one of them" : "the target");
+    lode_text_deinit(&list);
+    return status;
+}
+
 lode_status lode_study_run(lode_study *s, const lode_study_job *job) {
     int batch = job->batch > 0 && job->batch <= STUDY_MAX_BATCH ? job->batch : 8;
     int64_t max_asks = job->max_asks > 0 ? job->max_asks : 200 * job->trials;
@@ -366,11 +379,7 @@ lode_status lode_study_run(lode_study *s, const lode_study_job *job) {
         lode_progress_update(job->progress, job->origin, counts.evaluated, job->trials, text);
         if (counts.stale >= 100) break;
     }
-    if (counts.evaluated == 0)
-        return LODE_FAIL(LODE_ERR_INFEASIBLE,
-                         "none of %lld proposed architectures meets %s<=%g; relax the target",
-                         (long long)counts.asks, job->n_limits ? job->limit[0].name : "?",
-                         job->n_limits ? job->limit[0].limit : 0.0);
+    if (counts.evaluated == 0) return study_nothing_feasible(job, counts.asks);
     if (counts.evaluated < job->trials)
         lode_log(
             LODE_LOG_WARN,

@@ -32,6 +32,10 @@ typedef struct lode_study_job {
     int n_costs;
     const lode_target *limit; /* hard limits by cost name; trials above are INFEASIBLE */
     int n_limits;
+    /* Called for every proposal before it is looked at: settles what the searcher need not; may be
+       NULL. */
+    lode_status (*settle)(void *self, lode_arch *arch);
+    void *settle_self;
     /* Called for an infeasible proposal when none was feasible so far: changes it into a feasible
        one; may be NULL. LODE_ERR_INFEASIBLE: cannot. */
     lode_status (*repair)(void *self, lode_arch *arch);

@@ -31,6 +31,20 @@ static void results_print_gap(const cli *c, const lode_run_result *r) {
     }
 }
 
+/* Other costs, and what was decided of the device. */
+static void results_print_device(const cli *c, const lode_run_result *r) {
+    bool any = false;
+    for (int i = 0; i < r->n; i++)
+        any = any || r->network[i].device[0] != '\0' || r->network[i].costs[0] != '\0';
+    if (!any) return;
+    cli_print(c, "\n");
+    for (int i = 0; i < r->n; i++) {
+        const lode_run_network *n = &r->network[i];
+        cli_print(c, "%-14s %s%s%s\n", n->name, n->costs,
+                  n->costs[0] != '\0' && n->device[0] != '\0' ? "; device: " : "", n->device);
+    }
+}
+
 void results_print(const cli *c, const lode_run_result *r) {
     cli_print(c, "\n%-14s %9s %10s %10s %10s %8s %8s  %s\n", "network", "test", "supernet",
               "predicted", "measured", "MACs", "params", "target");
@@ -43,7 +57,13 @@ void results_print(const cli *c, const lode_run_result *r) {
                   n->latency_measured, cli_si(n->macs, macs), cli_si(n->params, params), n->target,
                   n->on_front ? " *" : "");
     }
-    cli_print(c, "* on the front: no other network here is both more accurate and faster\n");
+    bool elsewhere = r->n > 0 && r->network[0].elsewhere;
+    cli_print(c, "* on the front: no other network here is both more accurate and faster%s\n",
+              elsewhere ? " (as predicted)" : "");
+    if (elsewhere)
+        cli_print(c, "predicted: of the device the recipe names (cost.table); measured: on this "
+                     "machine\n");
+    results_print_device(c, r);
     if (r->drift > 0)
         cli_print(
             c, "calls ran at %.2f times their time in the table when the networks were measured\n",
