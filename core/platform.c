@@ -47,6 +47,12 @@ double lode_clock(void) {
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
+double lode_thread_clock(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
 void lode_timestamp(char out[32]) {
     time_t now = time(NULL);
     struct tm tm;

@@ -7,7 +7,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-LODE_API double lode_clock(void);           /* seconds, monotonic */
+LODE_API double lode_clock(void); /* seconds, monotonic */
+/* Seconds of processor time the calling thread has had. Other programs' time is not in it, so what
+   it lacks of lode_clock while the thread computes is what they took. */
+LODE_API double lode_thread_clock(void);
 LODE_API void lode_timestamp(char out[32]); /* UTC, "2026-01-31T12:00:00Z" */
 
 typedef struct lode_cpu {

@@ -49,13 +49,15 @@ typedef struct profile_plan {
     int64_t n_cover, n_networks;
     profile_bench *bench; /* one each */
     double *ms;           /* [n_networks, rounds] */
-    int64_t done;         /* rounds */
+    int64_t *n_ms;        /* [n_networks] of them */
+    double stolen;        /* share of the time */
 } profile_plan;
 
 static void profile_plan_deinit(profile_plan *p) {
     profile_benches_destroy(p->bench, p->n_cover + p->n_networks);
     lode_free(p->arch);
     lode_free(p->ms);
+    lode_free(p->n_ms);
 }
 
 static lode_status profile_plan_networks(profile_plan *p, lode_space *space,
@@ -69,7 +71,7 @@ static lode_status profile_plan_networks(profile_plan *p, lode_space *space,
 }
 
 static lode_status profile_plan_measure(profile_plan *p, const lode_supernet *net,
-                                        const lode_profile_options *o,
+                                        const lode_profile_options *o, const profile_clock *clock,
                                         const lode_progress *progress, profile_timer *timer) {
     const int64_t n = p->n_cover + p->n_networks;
     json_t *about = profile_about("table", net, o->batch, n, o->seed);
@@ -78,49 +80,24 @@ static lode_status profile_plan_measure(profile_plan *p, const lode_supernet *ne
                                        .budget_s = o->budget_s,
                                        .precision = o->precision,
                                        .seed = o->seed,
+                                       .clock = clock,
                                        .progress = progress,
                                        .journal = o->journal,
                                        .about = about};
     profile_visit *v = LODE_NEW_ARRAY(profile_visit, n);
     lode_status status = LODE_OK;
     p->ms = LODE_NEW_ARRAY(double, p->n_networks * o->rounds + 1);
-    LODE_GOTO(v && p->ms && about ? LODE_OK : LODE_ERR_NO_MEMORY);
+    p->n_ms = LODE_NEW_ARRAY(int64_t, p->n_networks + 1);
+    LODE_GOTO(v && p->ms && p->n_ms && about ? LODE_OK : LODE_ERR_NO_MEMORY);
     for (int64_t i = 0; i < n; i++) {
-        const bool timed = i < p->n_cover;
-        v[i] = (profile_visit){&p->bench[i], timed,
-                               timed ? NULL : p->ms + (i - p->n_cover) * o->rounds};
+        const int64_t k = i - p->n_cover; /* of a network */
+        v[i] = (profile_visit){&p->bench[i], k < 0, k < 0 ? NULL : p->ms + k * o->rounds,
+                               k < 0 ? NULL : &p->n_ms[k]};
     }
-    LODE_GOTO(profile_visit_all(v, n, &schedule, timer, &p->done));
+    LODE_GOTO(profile_visit_all(v, n, &schedule, timer, &p->stolen));
 done:
     json_decref(about);
     lode_free(v);
-    return status;
-}
-
-lode_status profile_fit(lode_supernet *net, int64_t batch, const lode_arch *arch, int64_t n,
-                        const double *measured, lode_table *table) {
-    lode_status status = LODE_OK;
-    lode_cost *cost = NULL;
-    double *p = LODE_NEW_ARRAY(double, n);
-    LODE_GOTO(p ? LODE_OK : LODE_ERR_NO_MEMORY);
-    LODE_GOTO(lode_cost_from_model(lode_cost_model_find("table"), table, net, batch, &cost));
-    for (int64_t i = 0; i < n; i++) LODE_GOTO(lode_cost_hard(cost, &arch[i], &p[i]));
-    double constant = 0, slope = 1;
-    lode_agreement fit;
-    lode_fit_line(p, measured, n, &constant, &slope);
-    if (slope <= 0) { /* noise: no machine gets faster by more work */
-        lode_log(LODE_LOG_WARN,
-                 "networks do not take longer where their calls do: the sum of calls "
-                 "is left as it is; measure again when the device is quiet");
-        constant = 0;
-        slope = 1;
-    }
-    for (int64_t i = 0; i < n; i++) p[i] = constant + slope * p[i];
-    LODE_GOTO(lode_agree(p, measured, n, &fit));
-    lode_table_set_fit(table, constant, slope, fit.mape, n);
-done:
-    lode_cost_close(cost);
-    lode_free(p);
     return status;
 }
 
@@ -132,18 +109,18 @@ static lode_status profile_fit_plan(lode_supernet *net, const lode_profile_optio
     LODE_GOTO(m ? LODE_OK : LODE_ERR_NO_MEMORY);
     for (int64_t i = 0; i < n; i++) {
         lode_summary measured;
-        LODE_GOTO(lode_summarize(plan->ms + i * o->rounds, plan->done, &measured));
+        LODE_GOTO(lode_summarize(plan->ms + i * o->rounds, plan->n_ms[i], &measured));
         m[i] = measured.median;
     }
-    LODE_GOTO(profile_fit(net, o->batch, plan->arch + plan->n_cover, n, m, table));
+    LODE_GOTO(profile_fit(net, o->batch, plan->arch + plan->n_cover, n, m, plan->stolen, table));
 done:
     lode_free(m);
     return status;
 }
 
-lode_status lode_profile_space(lode_supernet *net, lode_dispatch *dispatch,
-                               const lode_profile_options *options, const lode_progress *progress,
-                               lode_table **out) {
+lode_status profile_space(lode_supernet *net, lode_dispatch *dispatch,
+                          const lode_profile_options *options, const profile_clock *clock,
+                          const lode_progress *progress, lode_table **out) {
     *out = NULL;
     lode_status status = LODE_OK;
     lode_table *table = NULL;
@@ -161,7 +138,8 @@ lode_status lode_profile_space(lode_supernet *net, lode_dispatch *dispatch,
                             .warmup = options->warmup,
                             .rounds = options->rounds,
                             .slope = 1,
-                            .fit_mape = -1};
+                            .fit_mape = -1,
+                            .stolen = -1};
     snprintf(info.space, sizeof info.space, "%s", lode_space_name(space));
     snprintf(info.device, sizeof info.device, "%s", cpu.name);
     lode_timestamp(info.created);
@@ -171,8 +149,9 @@ lode_status lode_profile_space(lode_supernet *net, lode_dispatch *dispatch,
     if (!fixed) LODE_GOTO(profile_plan_networks(&plan, space, options));
     LODE_GOTO(profile_benches_create(net, plan.arch, plan.n_cover + plan.n_networks, info.form,
                                      dispatch, options->batch, &plan.bench));
-    LODE_GOTO(profile_plan_measure(&plan, net, options, progress, &timer));
+    LODE_GOTO(profile_plan_measure(&plan, net, options, clock, progress, &timer));
     LODE_GOTO(profile_fill_table(&timer, table));
+    lode_table_set_stolen(table, clock->own ? plan.stolen : -1);
     if (plan.n_networks > 0) LODE_GOTO(profile_fit_plan(net, options, &plan, table));
     *out = table;
     table = NULL;
@@ -181,4 +160,11 @@ done:
     profile_plan_deinit(&plan);
     profile_timer_deinit(&timer);
     return status;
+}
+
+lode_status lode_profile_space(lode_supernet *net, lode_dispatch *dispatch,
+                               const lode_profile_options *options, const lode_progress *progress,
+                               lode_table **out) {
+    const profile_clock clock = profile_clock_here();
+    return profile_space(net, dispatch, options, &clock, progress, out);
 }

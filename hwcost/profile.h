@@ -5,10 +5,15 @@
    a watch takes the time of every call. So inputs come from their real predecessor, weights are as
    cold as in use, and what lies between two kernels is counted with the later one. Architectures
    are drawn so that every option of every decision is covered equally often (a Latin square),
-   visited in random order, together with the whole networks that constant and slope are fitted to,
-   so that a drift of the machine's clock meets all calls and networks alike; rounds at another
-   speed than the usual are measured again. Each distinct call becomes one entry: trimmed median,
-   minimum, spread, number of samples. (methods D1, D7) */
+   visited in random order, together with the whole networks that constant and slope are fitted to.
+   Each distinct call becomes one entry: trimmed median, minimum, spread, number of samples.
+   (methods D1, D7)
+
+   Two things are kept out. The machine's drift: one network, the reference, runs again and again
+   between the others, and passes count during which it took what it takes when nothing slows the
+   machine down (profile_speed.c). Other programs: with one thread, a pass that they interrupted is
+   timed by the processor time it had (profile_run.c). What is left of either is told, and a fit
+   that cannot be believed is marked in the table (lode_table_info.doubt). */
 #ifndef LODE_HWCOST_PROFILE_H
 #define LODE_HWCOST_PROFILE_H
 #include "core/log.h"
@@ -55,7 +60,7 @@ typedef struct lode_profile_networks {
     const lode_progress *progress;
 } lode_profile_networks;
 /* out [n]. *drift (may be NULL): how much slower this machine runs the networks' calls now than
-   when the table was measured, the median over calls of time now / time in the table; < 0: no
+   when the table was measured, the time of all of them now / their time in the table; < 0: no
    table, or no call of it. Calls are timed in the rounds of the wholes. It tells an error of the
    prediction from a change of the machine's clock or load. */
 LODE_API lode_status lode_profile_run_networks(const lode_profile_networks *s, lode_summary *out,

@@ -13,11 +13,13 @@ static const double ENERGY_SECONDS = 0.2;
 
 /* Millijoules a pass. */
 static lode_status energy_of_passes(profile_bench *b, lode_energy *counters, double *mj) {
-    double before, after, ms, start = lode_clock();
+    const profile_clock clock = {.wall = lode_clock};
+    profile_pass pass;
+    double before, after, start = lode_clock();
     int64_t passes = 0;
     LODE_TRY(lode_energy_read(counters, &before));
     do {
-        LODE_TRY(profile_run(b, NULL, &ms));
+        LODE_TRY(profile_run(b, &clock, NULL, &pass));
         passes += 2; /* profile_run makes two */
     } while (lode_clock() - start < ENERGY_SECONDS);
     LODE_TRY(lode_energy_read(counters, &after));

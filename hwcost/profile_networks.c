@@ -3,8 +3,6 @@
 #include "core/memory.h"
 #include "hwcost/profile_internal.h"
 
-#include <stdlib.h>
-
 lode_status profile_open_benches(const lode_profile_networks *s, profile_bench **out) {
     profile_bench *bench = LODE_NEW_ARRAY(profile_bench, s->n);
     lode_status status = bench ? LODE_OK : LODE_ERR_NO_MEMORY;
@@ -15,50 +13,46 @@ lode_status profile_open_benches(const lode_profile_networks *s, profile_bench *
     return status;
 }
 
-static int profile_compare_doubles(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-/* Median over the calls of now / then. */
+/* All the calls' time now / their time in the table: a call that takes much of the networks' time
+   has much to say, and one of a microsecond hardly anything. */
 static lode_status profile_drift_of(const profile_timer *timer, const lode_table *table,
                                     double *drift) {
-    lode_status status = LODE_OK;
-    int64_t n = 0;
-    double *ratio = LODE_NEW_ARRAY(double, timer->n + 1);
-    LODE_GOTO(ratio ? LODE_OK : LODE_ERR_NO_MEMORY);
+    double now = 0, then = 0;
     for (int64_t i = 0; i < timer->n; i++) {
         const profile_sample *s = &timer->sample[i];
         const lode_table_entry *e = lode_table_find(table, s->text);
-        lode_summary now;
-        LODE_GOTO(lode_summarize(s->ms, s->n, &now));
-        if (e && e->median > 0) ratio[n++] = now.median / e->median;
+        lode_summary of;
+        LODE_TRY(lode_summarize(s->ms, s->n, &of));
+        if (e == NULL) continue;
+        now += (double)s->n * of.median;
+        then += (double)s->n * e->median;
     }
-    qsort(ratio, (size_t)n, sizeof *ratio, profile_compare_doubles);
-    if (n > 0) *drift = n % 2 ? ratio[n / 2] : 0.5 * (ratio[n / 2 - 1] + ratio[n / 2]);
-done:
-    lode_free(ratio);
-    return status;
+    if (then > 0) *drift = now / then;
+    return LODE_OK;
 }
 
 /* Networks as wholes and, with a table, once more call by call, all in the same rounds. */
 static lode_status profile_visit_networks(const lode_profile_networks *s, profile_bench *bench,
-                                          double *ms, profile_timer *timer, int64_t *done) {
+                                          double *ms, int64_t *n_ms, profile_timer *timer) {
     const int64_t kinds = s->table ? 2 : 1;
     profile_visit *v = LODE_NEW_ARRAY(profile_visit, kinds * s->n);
     json_t *about = profile_about("networks", s->net[0], s->batch, kinds * s->n, 2);
+    const profile_clock clock = profile_clock_here();
+    double stolen;
     const profile_schedule schedule = {.warmup = s->warmup,
                                        .rounds = s->rounds,
                                        .seed = 2,
+                                       .clock = &clock,
                                        .progress = s->progress,
                                        .journal = s->journal,
                                        .about = about};
     lode_status status = v && about ? LODE_OK : LODE_ERR_NO_MEMORY;
     for (int64_t i = 0; status == LODE_OK && i < kinds * s->n; i++) {
         const bool timed = i >= s->n;
-        v[i] = (profile_visit){&bench[i % s->n], timed, timed ? NULL : ms + i * s->rounds};
+        v[i] = (profile_visit){&bench[i % s->n], timed, timed ? NULL : ms + i * s->rounds,
+                               timed ? NULL : &n_ms[i]};
     }
-    if (status == LODE_OK) status = profile_visit_all(v, kinds * s->n, &schedule, timer, done);
+    if (status == LODE_OK) status = profile_visit_all(v, kinds * s->n, &schedule, timer, &stolen);
     json_decref(about);
     lode_free(v);
     return status;
@@ -69,18 +63,20 @@ lode_status lode_profile_run_networks(const lode_profile_networks *s, lode_summa
     profile_bench *bench = NULL;
     profile_timer timer = {.record = false};
     lode_status status = LODE_OK;
-    int64_t done = 0;
+    int64_t *n_ms = LODE_NEW_ARRAY(int64_t, s->n);
     double *ms = LODE_NEW_ARRAY(double, s->n * s->rounds);
     if (drift) *drift = -1;
-    LODE_GOTO(ms ? LODE_OK : LODE_ERR_NO_MEMORY);
+    LODE_GOTO(ms && n_ms ? LODE_OK : LODE_ERR_NO_MEMORY);
     LODE_GOTO(profile_open_benches(s, &bench));
-    LODE_GOTO(profile_visit_networks(s, bench, ms, s->table ? &timer : NULL, &done));
-    for (int64_t i = 0; i < s->n; i++) LODE_GOTO(lode_summarize(ms + i * s->rounds, done, &out[i]));
+    LODE_GOTO(profile_visit_networks(s, bench, ms, n_ms, s->table ? &timer : NULL));
+    for (int64_t i = 0; i < s->n; i++)
+        LODE_GOTO(lode_summarize(ms + i * s->rounds, n_ms[i], &out[i]));
     if (s->table && drift) LODE_GOTO(profile_drift_of(&timer, s->table, drift));
 done:
     profile_timer_deinit(&timer);
     profile_benches_destroy(bench, s->n);
     lode_free(ms);
+    lode_free(n_ms);
     return status;
 }
 

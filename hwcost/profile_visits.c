@@ -1,159 +1,152 @@
 /* profile_visits.c: see profile_internal.h.
 
-   A round pays every visit once, so its times belong to one speed of the machine. The speed of a
-   round is the median, over the visits, of time in this round / median over all rounds. A round
-   whose speed is off by more than a tenth was measured during a drift: it is told, another is
-   measured instead, and it is left out in the end. */
+   The reference runs before the first pass of a round and after every few; what it took before
+   and after is kept with each pass, so that in the end it can be said which passes were at the
+   machine's own speed (profile_speed.c). That can change with every round: the first may all have
+   been slow. */
 #include "core/memory.h"
 #include "core/parallel.h"
 #include "core/platform.h"
-#include "hwcost/journal.h"
-#include "hwcost/profile_internal.h"
+#include "hwcost/visits_internal.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { VISITS_MIN_ROUNDS = 10 }; /* before small intervals end it */
-static const double visits_drift = 0.10;
+enum {
+    VISITS_MIN_ROUNDS = 10, /* before small intervals end it */
+    VISITS_FEW = 5          /* passes at the machine's own speed: a median needs as many */
+};
 
-typedef struct visits {
-    const profile_visit *v;
-    int64_t n;
-    const profile_schedule *s;
-    profile_timer *timer; /* NULL: no visit is timed call by call */
-    int64_t *order;       /* [n] */
-    double *total;        /* [n, capacity] */
-    double *speed;        /* [capacity] of each round */
-    int64_t rounds, capacity;
-} visits;
-
-static double *visits_total(const visits *w, int64_t i) { return w->total + i * w->capacity; }
-
-/* ---- the journal ---- */
-
-/* {"total": [per visit], "calls": [{"call": ..., "provider": ..., "ms": [...]}]} of the last round.
- */
-static lode_status visits_write(const visits *w, const int64_t *before) {
-    if (w->s->journal == NULL) return LODE_OK;
-    json_t *total = json_array(), *calls = json_array();
-    for (int64_t i = 0; i < w->n; i++)
-        json_array_append_new(total, json_real(visits_total(w, i)[w->rounds - 1]));
-    for (int64_t i = 0; w->timer && i < w->timer->n; i++) {
-        const profile_sample *p = &w->timer->sample[i];
-        json_t *ms = json_array();
-        for (int64_t k = before ? before[i] : 0; k < p->n; k++)
-            json_array_append_new(ms, json_real(p->ms[k]));
-        json_array_append_new(calls, json_pack("{s:s, s:s, s:o}", "call", p->text, "provider",
-                                               p->provider, "ms", ms));
-    }
-    return lode_journal_add(w->s->journal, json_pack("{s:o, s:o}", "total", total, "calls", calls));
+static void visits_deinit(visits *w) {
+    lode_free(w->order);
+    lode_free(w->total);
+    lode_free(w->before);
+    lode_free(w->after);
+    lode_free(w->some);
+    lode_free(w->counted);
 }
 
-static lode_status visits_read_round(visits *w, const json_t *line) {
-    const json_t *total = json_object_get(line, "total"), *calls = json_object_get(line, "calls");
-    if ((int64_t)json_array_size(total) != w->n || !json_is_array(calls) ||
-        w->rounds >= w->capacity)
-        return LODE_FAIL(LODE_ERR_DATA,
-                         "%s: a line of it is no round of this measurement; remove "
-                         "the file to begin anew",
-                         w->s->journal);
-    for (int64_t i = 0; i < w->n; i++)
-        visits_total(w, i)[w->rounds] = json_number_value(json_array_get(total, (size_t)i));
-    for (size_t i = 0; w->timer && i < json_array_size(calls); i++) {
-        const json_t *c = json_array_get(calls, i), *ms = json_object_get(c, "ms");
-        const char *text = NULL, *provider = NULL;
-        LODE_TRY(lode_json_get_string(c, "call", w->s->journal, &text));
-        LODE_TRY(lode_json_get_string(c, "provider", w->s->journal, &provider));
-        w->timer->round = w->rounds;
-        for (size_t k = 0; k < json_array_size(ms); k++)
-            LODE_TRY(profile_timer_add(w->timer, text, provider,
-                                       json_number_value(json_array_get(ms, k))));
-    }
-    w->rounds++;
-    return LODE_OK;
-}
-
-static lode_status visits_resume(visits *w) {
-    json_t *lines = NULL;
-    if (w->s->journal == NULL) return LODE_OK;
-    LODE_TRY(lode_journal_open(w->s->journal, w->s->about, &lines));
-    lode_status status = LODE_OK;
-    for (size_t i = 0; status == LODE_OK && i < json_array_size(lines); i++)
-        status = visits_read_round(w, json_array_get(lines, i));
-    if (status == LODE_OK && w->rounds > 0)
-        lode_log(LODE_LOG_INFO, "%s: going on after %lld rounds", w->s->journal,
-                 (long long)w->rounds);
-    json_decref(lines);
-    return status;
+static lode_status visits_init(visits *w) {
+    const int64_t all = w->n * w->capacity + 1;
+    w->order = LODE_NEW_ARRAY(int64_t, w->n + 1);
+    w->counted = LODE_NEW_ARRAY(int64_t, w->n + 1);
+    w->some = LODE_NEW_ARRAY(double, w->capacity + 1);
+    w->total = LODE_NEW_ARRAY(double, all);
+    w->before = LODE_NEW_ARRAY(double, all);
+    w->after = LODE_NEW_ARRAY(double, all);
+    return w->order && w->counted && w->some && w->total && w->before && w->after
+               ? LODE_OK
+               : LODE_ERR_NO_MEMORY;
 }
 
 /* ---- rounds ---- */
 
+static lode_status visits_pass(visits *w, profile_bench *bench, profile_timer *timer, double *ms) {
+    profile_pass pass;
+    LODE_TRY(profile_run(bench, w->s->clock, timer, &pass));
+    w->stolen_ms += pass.stolen_ms;
+    w->wall_ms += pass.wall_ms;
+    *ms = pass.ms;
+    return LODE_OK;
+}
+
+/* Looks at the reference: after so many passes that a change of speed is hardly missed and three
+   quarters of the time are theirs. */
+static lode_status visits_look(visits *w, double *out) {
+    double ms[3];
+    lode_summary of;
+    *out = 1;
+    if (w->n == 1) return LODE_OK; /* nothing to compare with */
+    if (w->group == 0) {           /* the first */
+        LODE_TRY(visits_pass(w, w->v[0].bench, NULL, &ms[0]));
+        w->group = ms[0] > 4 ? 3 : 8;
+        w->looks = ms[0] > 4 ? 1 : 3;
+    }
+    for (int64_t i = 0; i < w->looks; i++) LODE_TRY(visits_pass(w, w->v[0].bench, NULL, &ms[i]));
+    LODE_TRY(lode_summarize(ms, w->looks, &of));
+    *out = of.median;
+    return LODE_OK;
+}
+
 static lode_status visits_round(visits *w, int64_t number, bool keep) {
     lode_rng rng = lode_rng_stream(w->s->seed, LODE_RNG_MEASURE, 1000 + (uint64_t)number);
-    int64_t *before = NULL;
-    lode_status status = LODE_OK;
+    const int64_t at = w->rounds * w->n;
+    double before = 0, after = 0, ms = 0;
     lode_rng_permutation(&rng, w->order, w->n);
-    if (w->timer) {
-        w->timer->record = keep;
-        w->timer->round = w->rounds;
-    }
-    for (int64_t i = 0; i < w->n; i++) {
-        const profile_visit *at = &w->v[w->order[i]];
-        double ms = 0;
-        if (lode_progress_should_stop(w->s->progress))
-            return LODE_FAIL(LODE_ERR_STOPPED, "measuring stopped on request%s",
-                             w->s->journal ? "; the same command goes on" : "");
-        LODE_TRY(profile_run(at->bench, at->timed ? w->timer : NULL, &ms));
-        if (keep) visits_total(w, w->order[i])[w->rounds] = ms;
+    if (w->timer) w->timer->record = keep;
+    if (keep) LODE_TRY(visits_look(w, &before));
+    const int64_t group = w->group > 0 ? w->group : w->n;
+    for (int64_t first = 0; first < w->n; first += group) {
+        const int64_t end = first + group < w->n ? first + group : w->n;
+        for (int64_t k = first; k < end; k++) {
+            const int64_t i = w->order[k];
+            if (lode_progress_should_stop(w->s->progress))
+                return LODE_FAIL(LODE_ERR_STOPPED, "measuring stopped on request%s",
+                                 w->s->journal ? "; the same command goes on" : "");
+            if (w->timer) w->timer->pass = at + i;
+            LODE_TRY(visits_pass(w, w->v[i].bench, w->v[i].timed ? w->timer : NULL, &ms));
+            if (keep) w->total[at + i] = ms;
+        }
+        if (!keep) continue;
+        LODE_TRY(visits_look(w, &after));
+        for (int64_t k = first; k < end; k++) {
+            w->before[at + w->order[k]] = before;
+            w->after[at + w->order[k]] = after;
+        }
+        before = after;
     }
     if (!keep) return LODE_OK;
     w->rounds++;
-    if (w->s->journal == NULL) return LODE_OK;
-    /* What of each call's samples is of this round: those at the end with its number. */
-    before = LODE_NEW_ARRAY(int64_t, (w->timer ? w->timer->n : 0) + 1);
-    if (before == NULL) return LODE_ERR_NO_MEMORY;
-    for (int64_t i = 0; w->timer && i < w->timer->n; i++) {
-        const profile_sample *p = &w->timer->sample[i];
-        before[i] = p->n;
-        while (before[i] > 0 && p->round[before[i] - 1] == w->rounds - 1) before[i]--;
-    }
-    status = visits_write(w, before);
-    lode_free(before);
-    return status;
+    return visits_write(w);
 }
 
-/* speed[r] of all rounds so far; *settled: how many are within the drift. */
-static lode_status visits_speeds(visits *w, int64_t *settled) {
-    lode_status status = LODE_OK;
-    lode_summary of;
-    double *median = LODE_NEW_ARRAY(double, w->n), *ratio = LODE_NEW_ARRAY(double, w->n);
-    LODE_GOTO(median && ratio ? LODE_OK : LODE_ERR_NO_MEMORY);
-    *settled = 0;
-    for (int64_t i = 0; i < w->n; i++) {
-        LODE_GOTO(lode_summarize(visits_total(w, i), w->rounds, &of));
-        median[i] = of.median;
-    }
+/* ---- what counts ---- */
+
+static bool visits_at_speed(const visits *w, int64_t pass) {
+    return profile_at_speed(w->before[pass], w->after[pass], w->own);
+}
+
+/* A visit that was hardly ever met at that speed keeps all its passes. */
+static bool visits_keeps_all(const visits *w, int64_t i) {
+    return w->counted[i] < VISITS_FEW && w->counted[i] < w->rounds;
+}
+
+/* 0: the pass does not count; else what its times are to be multiplied by. */
+static double visits_factor(const visits *w, int64_t pass) {
+    if (!visits_keeps_all(w, pass % w->n)) return visits_at_speed(w, pass) ? 1 : 0;
+    return 2 * w->own / (w->before[pass] + w->after[pass]);
+}
+
+/* Times of visit i that count, to out. */
+static int64_t visits_times(const visits *w, int64_t i, double *out) {
+    int64_t n = 0;
     for (int64_t r = 0; r < w->rounds; r++) {
-        for (int64_t i = 0; i < w->n; i++) ratio[i] = visits_total(w, i)[r] / median[i];
-        LODE_GOTO(lode_summarize(ratio, w->n, &of));
-        w->speed[r] = of.median;
-        *settled += fabs(of.median - 1) <= visits_drift;
+        const double factor = visits_factor(w, r * w->n + i);
+        if (factor > 0) out[n++] = factor * w->total[r * w->n + i];
     }
-done:
-    lode_free(median);
-    lode_free(ratio);
-    return status;
+    return n;
+}
+
+/* own and counted of all rounds so far; *least: of counted. */
+static lode_status visits_count(visits *w, int64_t *least) {
+    *least = w->rounds;
+    LODE_TRY(profile_own_speed(w->before, w->after, w->rounds * w->n, &w->own));
+    for (int64_t i = 0; i < w->n; i++) {
+        w->counted[i] = 0;
+        for (int64_t r = 0; r < w->rounds; r++) w->counted[i] += visits_at_speed(w, r * w->n + i);
+        if (w->counted[i] < *least) *least = w->counted[i];
+    }
+    return LODE_OK;
 }
 
 /* Is every visit's median known well enough? */
-static lode_status visits_precise(const visits *w, bool *out) {
+static lode_status visits_precise(const visits *w, int64_t least, bool *out) {
     *out = false;
-    if (w->s->precision <= 0 || w->rounds < VISITS_MIN_ROUNDS) return LODE_OK;
+    if (w->s->precision <= 0 || least < VISITS_MIN_ROUNDS) return LODE_OK;
     for (int64_t i = 0; i < w->n; i++) {
         lode_summary of;
-        LODE_TRY(lode_summarize(visits_total(w, i), w->rounds, &of));
+        LODE_TRY(lode_summarize(w->some, visits_times(w, i, w->some), &of));
         if (100 * of.interval > w->s->precision) return LODE_OK;
     }
     *out = true;
@@ -162,92 +155,92 @@ static lode_status visits_precise(const visits *w, bool *out) {
 
 static lode_status visits_measure(visits *w) {
     const double start = lode_clock();
-    int64_t settled = 0;
+    int64_t least = 0;
     bool enough = false;
     for (int64_t r = 0; r < w->s->warmup; r++) LODE_TRY(visits_round(w, r, false));
-    if (w->rounds > 0) LODE_TRY(visits_speeds(w, &settled));
-    while (!enough && settled < w->s->rounds && w->rounds < w->capacity) {
+    if (w->rounds > 0) LODE_TRY(visits_count(w, &least));
+    while (!enough && least < w->s->rounds && w->rounds < w->capacity) {
         char text[96] = "";
         LODE_TRY(visits_round(w, w->s->warmup + w->rounds, true));
-        LODE_TRY(visits_speeds(w, &settled));
-        LODE_TRY(visits_precise(w, &enough));
+        LODE_TRY(visits_count(w, &least));
+        LODE_TRY(visits_precise(w, least, &enough));
         if (w->timer) snprintf(text, sizeof text, "%lld calls, ", (long long)w->timer->n);
         snprintf(text + strlen(text), sizeof text - strlen(text), "%lld rounds off by a drift",
-                 (long long)(w->rounds - settled));
-        lode_progress_update(w->s->progress, "measure", settled, w->s->rounds, text);
+                 (long long)(w->rounds - least));
+        lode_progress_update(w->s->progress, "measure", least, w->s->rounds, text);
         if (w->s->budget_s > 0 && w->rounds >= 3 && lode_clock() - start > w->s->budget_s) break;
     }
     return LODE_OK;
 }
 
-/* ---- what counts ---- */
-
-/* Rounds that count: those at the usual speed, unless these are few. */
-static bool visits_counts(const visits *w, int64_t settled, int64_t r) {
-    return 2 * settled < w->rounds || settled < 3 || fabs(w->speed[r] - 1) <= visits_drift;
-}
-
-static void visits_tell(const visits *w, int64_t settled) {
-    double least = w->speed[0], most = w->speed[0];
-    for (int64_t r = 1; r < w->rounds; r++) {
-        least = fmin(least, w->speed[r]);
-        most = fmax(most, w->speed[r]);
+static void visits_tell(const visits *w) {
+    const int64_t all = w->rounds * w->n;
+    int64_t at_speed = 0, kept = 0;
+    double most = w->own;
+    for (int64_t k = 0; k < all; k++) {
+        at_speed += visits_at_speed(w, k);
+        most = fmax(most, 0.5 * (w->before[k] + w->after[k]));
     }
-    if (settled == w->rounds) return;
-    lode_log(
-        LODE_LOG_WARN,
-        "the machine's speed drifted: rounds took %.2f to %.2f of the usual time; of %lld, %lld "
-        "were off by more than 10 %% and %s",
-        least, most, (long long)w->rounds, (long long)(w->rounds - settled),
-        visits_counts(w, settled, 0) && 2 * settled < w->rounds
-            ? "all count, because it never settled: measure again when the machine is quiet"
-            : "are left out");
+    for (int64_t i = 0; i < w->n; i++) kept += visits_keeps_all(w, i);
+    if (10 * at_speed < 9 * all)
+        lode_log(LODE_LOG_WARN,
+                 "the machine's speed drifted: the reference network took %.4g ms at best and up "
+                 "to %.2f times that; %lld of %lld passes were at the machine's own speed, the "
+                 "others are left out",
+                 w->own, most / w->own, (long long)at_speed, (long long)all);
+    if (kept > 0)
+        lode_log(LODE_LOG_WARN,
+                 "%lld of %lld networks were hardly ever met at that speed and keep all passes, "
+                 "times what the reference says: measure longer, or when the machine is quiet",
+                 (long long)kept, (long long)w->n);
+    if (w->stolen_ms > 0.02 * w->wall_ms)
+        lode_log(LODE_LOG_WARN,
+                 "other programs had the processor for %.0f %% of the time; the passes they "
+                 "interrupted are timed by the processor time they used themselves",
+                 100 * w->stolen_ms / w->wall_ms);
 }
 
-/* Times to the visits, rounds that do not count removed, and such samples from the timer. */
-static void visits_hand_over(const visits *w, int64_t settled, int64_t *done) {
-    int64_t kept = 0;
-    for (int64_t r = 0; r < w->rounds && kept < w->s->rounds; r++) {
-        if (!visits_counts(w, settled, r)) continue;
-        for (int64_t i = 0; i < w->n; i++)
-            if (w->v[i].ms) w->v[i].ms[kept] = visits_total(w, i)[r];
-        kept++;
+/* Times to the visits; passes that do not count are removed from the timer. */
+static void visits_hand_over(const visits *w) {
+    for (int64_t i = 0; i < w->n; i++) {
+        if (w->v[i].ms == NULL) continue;
+        int64_t n = visits_times(w, i, w->some);
+        if (n > w->s->rounds) n = w->s->rounds;
+        memcpy(w->v[i].ms, w->some, (size_t)n * sizeof *w->some);
+        *w->v[i].n = n;
     }
     for (int64_t i = 0; w->timer && i < w->timer->n; i++) {
         profile_sample *p = &w->timer->sample[i];
         int64_t n = 0;
-        for (int64_t k = 0; k < p->n; k++)
-            if (visits_counts(w, settled, p->round[k])) p->ms[n++] = p->ms[k];
+        for (int64_t k = 0; k < p->n; k++) {
+            const double factor = visits_factor(w, p->pass[k]);
+            if (factor > 0) p->ms[n++] = factor * p->ms[k];
+        }
         p->n = n;
     }
-    if (done) *done = kept;
 }
 
 lode_status profile_visit_all(const profile_visit *v, int64_t n, const profile_schedule *s,
-                              profile_timer *timer, int64_t *done) {
+                              profile_timer *timer, double *stolen) {
     visits w = {.v = v, .n = n, .s = s, .timer = timer, .capacity = 2 * s->rounds};
     lode_status status = LODE_OK;
-    int64_t settled = 0;
-    w.order = LODE_NEW_ARRAY(int64_t, n + 1);
-    w.total = LODE_NEW_ARRAY(double, n *w.capacity + 1);
-    w.speed = LODE_NEW_ARRAY(double, w.capacity + 1);
-    LODE_GOTO(w.order && w.total && w.speed ? LODE_OK : LODE_ERR_NO_MEMORY);
+    int64_t least;
+    LODE_GOTO(visits_init(&w));
     LODE_GOTO(visits_resume(&w));
     LODE_GOTO(visits_measure(&w));
-    LODE_GOTO(visits_speeds(&w, &settled));
-    visits_tell(&w, settled);
-    visits_hand_over(&w, settled, done);
+    LODE_GOTO(visits_count(&w, &least));
+    visits_tell(&w);
+    visits_hand_over(&w);
+    *stolen = w.wall_ms > 0 ? w.stolen_ms / w.wall_ms : 0;
 done:
-    lode_free(w.order);
-    lode_free(w.total);
-    lode_free(w.speed);
+    visits_deinit(&w);
     return status;
 }
 
 json_t *profile_about(const char *what, const lode_supernet *net, int64_t batch, int64_t n,
                       uint64_t seed) {
-    return json_pack("{s:s, s:s, s:s, s:s, s:I, s:i, s:I, s:I}", "format", "lode-measuring", "what",
-                     what, "space", lode_space_name(lode_supernet_space(net)), "cpu",
+    return json_pack("{s:s, s:s, s:s, s:s, s:I, s:i, s:I, s:I, s:i}", "format", "lode-measuring",
+                     "what", what, "space", lode_space_name(lode_supernet_space(net)), "cpu",
                      lode_cpu_get().name, "batch", (json_int_t)batch, "threads", lode_get_threads(),
-                     "visits", (json_int_t)n, "seed", (json_int_t)seed);
+                     "visits", (json_int_t)n, "seed", (json_int_t)seed, "reference", 1);
 }

@@ -93,7 +93,8 @@ static lode_status build_table(build *b, bool energy, lode_table **out) {
                             .warmup = r->protocol.warmup,
                             .rounds = r->protocol.repeats,
                             .slope = 1,
-                            .fit_mape = -1};
+                            .fit_mape = -1,
+                            .stolen = -1};
     double *measured = LODE_NEW_ARRAY(double, b->n_networks + 1);
     lode_status status = measured ? LODE_OK : LODE_ERR_NO_MEMORY;
     snprintf(info.quantity, sizeof info.quantity, energy ? "energy_mj" : "latency_ms");
@@ -107,7 +108,7 @@ static lode_status build_table(build *b, bool energy, lode_table **out) {
     for (int64_t i = 0; i < b->n_networks; i++)
         if (measured) measured[i] = build_value(&b->s.job[1 + i], energy);
     if (status == LODE_OK && b->n_networks > 0)
-        status = profile_fit(b->s.net, b->s.batch, b->network, b->n_networks, measured, *out);
+        status = profile_fit(b->s.net, b->s.batch, b->network, b->n_networks, measured, -1, *out);
     lode_free(measured);
     return status;
 }

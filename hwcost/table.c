@@ -3,6 +3,7 @@
 #include "hwcost/table.h"
 
 #include "core/json.h"
+#include "core/log.h"
 #include "core/memory.h"
 #include "core/platform.h"
 #include "hwcost/interpolate.h"
@@ -74,6 +75,12 @@ void lode_table_set_fit(lode_table *t, double constant, double slope, double map
     t->info.networks = networks;
 }
 
+void lode_table_set_doubt(lode_table *t, const char *doubt) {
+    snprintf(t->info.doubt, sizeof t->info.doubt, "%s", doubt);
+}
+
+void lode_table_set_stolen(lode_table *t, double stolen) { t->info.stolen = stolen; }
+
 lode_status lode_table_set_interpolate(lode_table *t) {
     return t->between ? LODE_OK : lode_table_create(&t->info, &t->between);
 }
@@ -124,6 +131,11 @@ static lode_status table_read_info(const json_t *root, const char *path, lode_ta
     LODE_TRY(lode_json_get_f64(root, "slope", path, &info->slope));
     if (json_object_get(root, "runner"))
         LODE_TRY(lode_json_copy_string(root, "runner", path, info->runner, sizeof info->runner));
+    if (json_object_get(root, "doubt"))
+        LODE_TRY(lode_json_copy_string(root, "doubt", path, info->doubt, sizeof info->doubt));
+    info->stolen = -1;
+    if (json_object_get(root, "stolen"))
+        LODE_TRY(lode_json_get_f64(root, "stolen", path, &info->stolen));
     return lode_json_get_f64(root, "fit_mape", path, &info->fit_mape);
 }
 
@@ -201,6 +213,8 @@ lode_status lode_table_write(const lode_table *t, const char *path) {
         "constant", i->constant, "slope", i->slope, "fit_mape", i->fit_mape, "entries", entries);
     if (!root) return LODE_FAIL(LODE_ERR_NO_MEMORY, "cost table: no memory to write %s", path);
     if (*i->runner) json_object_set_new(root, "runner", json_string(i->runner));
+    if (*i->doubt) json_object_set_new(root, "doubt", json_string(i->doubt));
+    if (i->stolen >= 0) json_object_set_new(root, "stolen", json_real(i->stolen));
     lode_status status = lode_json_write(path, root);
     json_decref(root);
     return status;
@@ -213,6 +227,8 @@ static lode_status table_open(const char *argument, void **self) {
     if (!argument)
         return LODE_FAIL(LODE_ERR_CONFIG, "cost table: want NAME=FILE, e.g. latency_ms=table.json");
     LODE_TRY(lode_table_read(argument, &t));
+    if (*t->info.doubt)
+        lode_log(LODE_LOG_WARN, "%s is not to be relied on: %s", argument, t->info.doubt);
     *self = t;
     return LODE_OK;
 }

@@ -29,6 +29,8 @@ typedef struct lode_table_info {
     double constant, slope; /* in the table's unit; slope 1 and constant 0 when not fitted */
     char runner[256];       /* the command it was measured through on another device; "" for here */
     double fit_mape; /* of the fit on the networks it was made from, percent; < 0: not fitted */
+    double stolen;   /* share of the time of measuring that other programs had; < 0: unknown */
+    char doubt[256]; /* why it is not to be relied on; "" when nothing speaks against it */
 } lode_table_info;
 
 typedef struct lode_table_entry {
@@ -48,6 +50,9 @@ LODE_API int64_t lode_table_n(const lode_table *t);
 LODE_API const lode_table_entry *lode_table_at(const lode_table *t, int64_t i);
 LODE_API void lode_table_set_fit(lode_table *t, double constant, double slope, double mape,
                                  int64_t networks);
+/* Opening a table with a doubt as a cost warns with these words. */
+LODE_API void lode_table_set_doubt(lode_table *t, const char *doubt);
+LODE_API void lode_table_set_stolen(lode_table *t, double stolen);
 /* As a cost model: from now on a call without an entry is priced between measured ones where that
    can be (interpolate.h). */
 LODE_API lode_status lode_table_set_interpolate(lode_table *t);

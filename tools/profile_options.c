@@ -16,6 +16,7 @@ static lode_status read_precision(cli *c, double def, double *out) {
 
 lode_status profile_options_read(cli *c, lode_profile_options *o) {
     int64_t budget = 0;
+    *o = (lode_profile_options){.journal = NULL};
     LODE_TRY(lode_options_default(&lode_profile_option_table, o));
     LODE_TRY(cli_get_int(c, "batch", o->batch, 1, 4096, &o->batch));
     LODE_TRY(cli_get_int(c, "warmup", o->warmup, 0, 10000, &o->warmup));

@@ -25,6 +25,7 @@ static const cli_option build_options[] = {
     {"networks", 0, "N", "random networks that fit the whole (default 16; 0: no fit)"},
     PROFILE_OPTIONS,
     PROFILE_CPUS_OPTION,
+    {"strict", 0, NULL, "write no table, and end with exit code 1, if its fit cannot be relied on"},
     PROFILE_REMOTE_OPTIONS,
     {"energy", 0, "FILE", "with --runner: a table of energy_mj too, which goes here"},
 };
@@ -39,6 +40,15 @@ static lode_status build_write(cli *c, const lode_table *table, const char *path
         cli_print(c, "network = %.4f %s + %.4f x sum of calls; MAPE %.1f %% on %lld networks\n",
                   info.constant, info.unit, info.slope, info.fit_mape, (long long)info.networks);
     return LODE_OK;
+}
+
+/* With --strict a table that is not to be relied on is none, and the next try begins anew. */
+static lode_status build_strict(cli *c, const lode_table *table, const char *journal) {
+    const lode_table_info info = lode_table_get_info(table);
+    if (*info.doubt == '\0' || !cli_flag(c, "strict")) return LODE_OK;
+    LODE_TRY(lode_file_remove(journal));
+    return LODE_FAIL(LODE_ERR_UNSUPPORTED, "--strict: no table of %s is written: %s", info.quantity,
+                     info.doubt);
 }
 
 /* On this machine, or through a runner. */
@@ -70,13 +80,14 @@ static lode_status build_run(cli *c) {
     o.journal = journal;
     LODE_GOTO(workspace_open(c, true, &w));
     LODE_GOTO(build_measure(c, &w, &o, &r, &table, &energy));
+    LODE_GOTO(build_strict(c, table, r.used ? r.journal : journal));
     LODE_GOTO(build_write(c, table, path));
     if (energy) LODE_GOTO(build_write(c, energy, energy_path));
     LODE_GOTO(lode_file_remove(r.used ? r.journal : journal));
     lode_table_info info = lode_table_get_info(table);
-    cli_result(c, json_pack("{s:s, s:I, s:f, s:f, s:f}", "table", path, "calls",
+    cli_result(c, json_pack("{s:s, s:I, s:f, s:f, s:f, s:s}", "table", path, "calls",
                             (json_int_t)lode_table_n(table), "constant", info.constant, "slope",
-                            info.slope, "fit_mape", info.fit_mape));
+                            info.slope, "fit_mape", info.fit_mape, "doubt", info.doubt));
 done:
     lode_table_destroy(table);
     lode_table_destroy(energy);
@@ -93,13 +104,22 @@ const cli_verb cli_verb_cost_build = {
         "Runs random networks that cover every option of every decision, times each operator "
         "call where it runs, and writes one entry per distinct call: median, minimum, spread, "
         "samples, provider. Then fits constant and slope between sums of entries and whole "
-        "networks. Leave the machine alone meanwhile: rounds at another speed than the usual are "
-        "told and measured again. With --runner nothing runs here: calls and "
+        "networks. Leave the machine alone meanwhile. What it does besides is kept out as far as "
+        "it "
+        "can be: a reference network runs between the others, and passes count during which the "
+        "machine was at its own, fastest speed; with --threads 1 a pass that other programs "
+        "interrupted is timed by the processor time it had. The fit is not relied on if "
+        "whole networks take less than 0.8 or more than 1.25 times the sum of their calls, the "
+        "slope is below 0.67 or above 1.5 (neither is asked with --runner), it misses its own "
+        "networks by more than 10 %, or other programs had the processor for more than half of the "
+        "time: a warning says so, the table keeps it as \"doubt\", and whatever opens the table "
+        "warns again; with --strict there is no table. Measure again when nothing else runs. With "
+        "--runner nothing runs here: calls and "
         "networks are written as job directories, CMD has them measured on the device and writes "
         "result.json into each. Either way what was measured is kept in OUTPUT.partial: after a "
         "failure or a "
         "kill the same command goes on from there. Exit codes: 1 the runner failed or took too "
-        "long, 3 it wrote something that is not as agreed.",
+        "long, or --strict found a doubt, 3 it wrote something that is not as agreed.",
     .options = build_options,
     .n_options = (int)(sizeof build_options / sizeof *build_options),
     .run = build_run,

@@ -171,7 +171,7 @@ static void calibrating_here_gives_a_device(void **state) {
     priced_space f;
     lode_dispatch_options d = {.providers = NULL};
     lode_dispatch *dispatch = NULL;
-    lode_profile_options o;
+    lode_profile_options o = {.journal = NULL};
     lode_calibration k;
     lode_hardware *h = NULL;
     lode_cost *cost = NULL;

@@ -95,6 +95,25 @@ build -o e.json --runner "sh drifts.sh" > out 2> err || { cat err; fail "drift";
 grep -q "speed drifts" err || { cat err; fail "nobody told of the drift"; }
 same a.json e.json
 
+# Networks that take anything but what their calls say: told, kept in the table, told again by whoever opens it; with
+# --strict there is no table, and the next try begins anew.
+cat > wild.sh <<'TEXT'
+./device.sh "$@"
+for d in "$@"; do
+    grep -q '"kind": "network"' "$d/job.json" || continue
+    f=$(($(sed -n 's/.*"name": "//p' "$d/job.json" | cksum | cut -d' ' -f1) % 4 + 1))
+    awk -v f=$f '{while (match($0, /[0-9]+\.[0-9]+/)) {printf "%s%.6f", substr($0, 1, RSTART - 1), f * substr($0, RSTART, RLENGTH)
+                  $0 = substr($0, RSTART + RLENGTH)} print}' "$d/result.json" > new && mv new "$d/result.json"
+done
+TEXT
+build -o wild.json --runner "sh wild.sh" > out 2> err && grep -q "do not rely on this table" err || { cat err; fail "no doubt"; }
+grep -q '"doubt": "..*"' wild.json || fail "the table does not keep the doubt"
+"$LODE" cost show -s $space -a 22212220 --cost latency_ms=wild.json > out 2> err; grep -q "wild.json is not to be relied on" err || { cat err; fail "a doubted table is opened silently"; }
+build -o strict.json --strict --runner "sh wild.sh" > out 2> err; [ $? -eq 1 ] && grep -q -- "--strict: no table" err || { cat err; fail "--strict"; }
+[ -e strict.json ] || [ -e strict.json.partial ] && fail "--strict leaves something"
+build -o strict.json --strict --runner ./device.sh > out 2> err || { cat err; fail "--strict without a doubt"; }
+same a.json strict.json
+
 # Over ssh: the machine is a directory, ssh and scp are stand-ins that know it.
 mkdir -p bin there
 cat > bin/ssh <<'TEXT'
