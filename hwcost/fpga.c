@@ -6,37 +6,43 @@
 #include "hwcost/fpga.h"
 
 #include "core/memory.h"
-#include "hwcost/hardware.h"
+#include "hwcost/fpga_internal.h"
 #include "hwcost/work.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define FPGA_MAX_CHOICES 16
-
-typedef struct fpga {
-    lode_hardware_dtype dtype;
-    double clock_mhz, dsp, bram18k;
-    int64_t tm, tn, tr[FPGA_MAX_CHOICES], tc[FPGA_MAX_CHOICES];
-    int n_tr, n_tc;
-    lode_fpga_ports ports;
-} fpga;
-
 static double fpga_ceil(int64_t a, int64_t b) { return (double)((a + b - 1) / b); }
+
+void lode_fpga_times_of(const lode_fpga_layer *l, const lode_fpga_tile *t, const lode_fpga_ports *b,
+                        lode_fpga_times *out) {
+    double k2 = (double)(l->kernel * l->kernel);
+    double rows = (double)((t->r - 1) * l->stride + l->kernel);
+    double columns = (double)((t->c - 1) * l->stride + l->kernel);
+    out->outputs = (double)(t->m * t->r * t->c) / b->output;
+    out->compute = k2 * (double)(t->r * t->c);
+    out->inputs = (double)t->n * rows * columns / b->input;
+    out->weights = (double)(t->m * t->n) * k2 / b->weight;
+    out->l1 = fmax(out->compute, fmax(out->inputs, out->weights));
+    out->l2 = fmax(fpga_ceil(l->n, t->n) * out->l1, out->outputs);
+}
 
 double lode_fpga_cycles(const lode_fpga_layer *l, const lode_fpga_tile *t,
                         const lode_fpga_ports *b) {
-    double k2 = (double)(l->kernel * l->kernel), outputs = (double)(t->m * t->r * t->c) / b->output;
-    double rows = (double)((t->r - 1) * l->stride + l->kernel);
-    double columns = (double)((t->c - 1) * l->stride + l->kernel);
-    double compute = k2 * (double)(t->r * t->c);
-    double inputs = (double)t->n * rows * columns / b->input;
-    double weights = (double)(t->m * t->n) * k2 / b->weight;
-    double l1 = fmax(compute, fmax(inputs, weights));
-    double l2 = fmax(fpga_ceil(l->n, t->n) * l1, outputs);
-    return fpga_ceil(l->r, t->r) * fpga_ceil(l->c, t->c) * fpga_ceil(l->m, t->m) * l2 + outputs +
-           l1;
+    lode_fpga_times x;
+    lode_fpga_times_of(l, t, b, &x);
+    return fpga_ceil(l->r, t->r) * fpga_ceil(l->c, t->c) * fpga_ceil(l->m, t->m) * x.l2 +
+           x.outputs + x.l1;
+}
+
+lode_fpga_bound lode_fpga_bound_of(const lode_fpga_layer *l, const lode_fpga_tile *t,
+                                   const lode_fpga_ports *b) {
+    lode_fpga_times x;
+    lode_fpga_times_of(l, t, b, &x);
+    if (x.outputs > fpga_ceil(l->n, t->n) * x.l1) return LODE_FPGA_OUTPUTS;
+    if (x.compute >= x.inputs && x.compute >= x.weights) return LODE_FPGA_COMPUTE;
+    return x.inputs >= x.weights ? LODE_FPGA_INPUTS : LODE_FPGA_WEIGHTS;
 }
 
 double lode_fpga_bram18k(const lode_fpga_layer *l, const lode_fpga_tile *t, double bits) {
@@ -48,9 +54,10 @@ double lode_fpga_bram18k(const lode_fpga_layer *l, const lode_fpga_tile *t, doub
            2 * (double)(t->m * t->n) * ceil((double)(l->kernel * l->kernel) * bits / block);
 }
 
-/* 16-bit and shorter multiply-accumulates take one DSP, f32 five. */
+double fpga_dsp_per_unit(lode_hardware_dtype dtype) { return dtype == LODE_HARDWARE_F32 ? 5 : 1; }
+
 static double fpga_dsp_of(const fpga *f) {
-    return (double)(f->tm * f->tn) * (f->dtype == LODE_HARDWARE_F32 ? 5 : 1);
+    return (double)(f->tm * f->tn) * fpga_dsp_per_unit(f->dtype);
 }
 
 /* ---- the file ---- */
@@ -108,7 +115,7 @@ static lode_status fpga_read(lode_yaml *root, fpga *f) {
     return fpga_read_tile(root, f);
 }
 
-static lode_status fpga_load(lode_yaml *root, lode_hardware_dtype dtype, void **self) {
+lode_status fpga_load(lode_yaml *root, lode_hardware_dtype dtype, void **self) {
     fpga *f = LODE_NEW(fpga);
     if (!f) return LODE_ERR_NO_MEMORY;
     f->dtype = dtype;
@@ -162,17 +169,17 @@ static lode_status fpga_latency(void *self, const lode_trace_call *call, double 
     return LODE_OK;
 }
 
-static const char *fpga_unit_ms(const void *self) {
+const char *fpga_unit_ms(const void *self) {
     (void)self;
     return "ms";
 }
 
-static const char *fpga_unit_dsp(const void *self) {
+const char *fpga_unit_dsp(const void *self) {
     (void)self;
     return "DSP";
 }
 
-static lode_form fpga_form(const void *self) {
+lode_form fpga_form(const void *self) {
     (void)self;
     return LODE_FORM_FOLDED;
 }

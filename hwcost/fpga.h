@@ -25,8 +25,23 @@ typedef struct lode_fpga_ports {
     double input, weight, output; /* words per cycle */
 } lode_fpga_ports;
 
+typedef struct lode_fpga_times {
+    double compute, inputs, weights, outputs, l1, l2; /* cycles, as above */
+} lode_fpga_times;
+LODE_API void lode_fpga_times_of(const lode_fpga_layer *l, const lode_fpga_tile *t,
+                                 const lode_fpga_ports *b, lode_fpga_times *out);
 LODE_API double lode_fpga_cycles(const lode_fpga_layer *l, const lode_fpga_tile *t,
                                  const lode_fpga_ports *b);
+/* Which argument of the maxima wins: only more of that makes the layer faster (HotNAS, Jiang et al.
+   2020: the bottleneck of a layer; methods C11). */
+typedef enum lode_fpga_bound {
+    LODE_FPGA_COMPUTE,
+    LODE_FPGA_INPUTS,
+    LODE_FPGA_WEIGHTS,
+    LODE_FPGA_OUTPUTS
+} lode_fpga_bound;
+LODE_API lode_fpga_bound lode_fpga_bound_of(const lode_fpga_layer *l, const lode_fpga_tile *t,
+                                            const lode_fpga_ports *b);
 /* BRAM of 18 Kib: double buffers of inputs, outputs and weights, `bits` a word. */
 LODE_API double lode_fpga_bram18k(const lode_fpga_layer *l, const lode_fpga_tile *t, double bits);
 #endif
