@@ -1,6 +1,6 @@
 #!/bin/bash
 # The recipes of differentiable searches, cut to seconds on made-up images: each ends in a trained network that the space
-# allows; a killed one resumes to the same bits. labels: integration
+# allows; a killed one resumes to the same bits, and so does one with another number of threads. labels: integration
 set -uo pipefail
 work=$(mktemp -d); trap 'rm -rf "$work"' EXIT
 recipes=$(cd "$(dirname "$0")/../../recipes" && pwd)
@@ -36,7 +36,17 @@ sleep 0.1; kill -9 $pid || fail "the run was over before the kill"
 wait $pid 2> /dev/null
 "$LODE" "${again[@]}" -o killed --resume > /dev/null 2> err || { cat err; fail "resume"; }
 for f in supernet.safetensors probabilities.json; do cmp -s straight/$f killed/$f || fail "$f differs after a kill"; done
+# the same run with another number of threads, to the network trained at the end
+threads() { # count, directory, more options
+    "$LODE" search -c "$recipes/gdas.yaml" "${cut[@]}" --set space.cell_channels=16 --set threads=$1 --set supernet.epochs=4 \
+        --set train.epochs=2 -o $2 "${@:3}" > /dev/null 2> err || { cat err; fail "$1 threads"; }
+}
+threads 1 one
+threads 2 two --set cost.table=one/latency_ms.json
+for f in supernet.safetensors probabilities.json; do cmp -s one/$f two/$f || fail "$f differs with 2 threads"; done
+weights=$(cd one && ls subnets/*/weights.safetensors) || fail "no network"
+cmp -s one/$weights two/$weights || fail "the trained network differs with 2 threads"
 # what a partial supernet cannot give
 "$LODE" search -c "$recipes/pc-darts.yaml" "${cut[@]}" --set arch.warmup=1 --set space.cell_channels=8 --set search.evaluator=supernet -o never > /dev/null 2> err
 [ $? -eq 3 ] && grep -q "search.evaluator none or train" err || { cat err; fail "weights inherited from a partial supernet"; }
-echo "six recipes end in networks; a killed second order gives the bits of one left alone"
+echo "six recipes end in networks; a killed second order and two threads give the bits of one left alone"
