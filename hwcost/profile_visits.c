@@ -115,7 +115,8 @@ static bool visits_keeps_all(const visits *w, int64_t i) {
 /* 0: the pass does not count; else what its times are to be multiplied by. */
 static double visits_factor(const visits *w, int64_t pass) {
     if (!visits_keeps_all(w, pass % w->n)) return visits_at_speed(w, pass) ? 1 : 0;
-    return 2 * w->own / (w->before[pass] + w->after[pass]);
+    /* No state of a machine is more than twice as slow: then the reference was interrupted. */
+    return fmax(0.5, 2 * w->own / (w->before[pass] + w->after[pass]));
 }
 
 /* Times of visit i that count, to out. */

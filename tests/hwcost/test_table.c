@@ -1,5 +1,6 @@
 /* test_table.c: measured tables: file round trip, damaged files, missing entries, statistics,
    measuring. labels: unit */
+#include "core/parallel.h"
 #include "core/platform.h"
 #include "hwcost/profile.h"
 #include "support/support.h"
@@ -211,6 +212,7 @@ static void subnets_and_their_drift(void **state) {
                                         "k3_e6,k3_e6,k3_e6,k3_e6,k3_e6,k3_e6,k3_e6"};
     lode_space_options so = {.name = "fbnet-fashion"};
     lode_profile_options o = {.batch = 8, .warmup = 1, .rounds = 3, .seed = 1};
+    lode_set_threads(1); /* so that what other programs take is known */
     assert_ok(lode_space_load(&so, &space));
     assert_ok(lode_supernet_create(space, NULL, LODE_F32, 1, &net));
     assert_ok(lode_dispatch_create(NULL, &dispatch));
