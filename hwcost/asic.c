@@ -30,26 +30,13 @@
 #include "hwcost/asic.h"
 
 #include "core/memory.h"
-#include "hwcost/hardware.h"
-#include "hwcost/work.h"
+#include "hwcost/asic_internal.h"
 
 #include <math.h>
 #include <string.h>
 
-typedef enum asic_dataflow { ASIC_ROW, ASIC_WEIGHT, ASIC_OUTPUT, ASIC_N_DATAFLOWS } asic_dataflow;
 static const char *const asic_dataflows[] = {"row_stationary", "weight_stationary",
                                              "output_stationary"};
-
-typedef struct asic {
-    double bytes; /* of a value */
-    asic_dataflow dataflow;
-    double rows, columns, clock_mhz, buffer_kib;
-    double dram_gbps, buffer_gbps;
-    double mac_pj, rf, array, buffer, dram; /* energies of an access over a multiply-accumulate's */
-    double static_w;
-    double element_mm2, buffer_mm2_per_kib, wire_mm2_per_gbps, fixed_mm2;
-    bool has_area;
-} asic;
 
 /* ---- reuse ---- */
 
@@ -132,7 +119,7 @@ double lode_asic_sum(const double e[4], double a, double b, double c, double d) 
 }
 
 /* What passes DRAM and buffer, in values; and the time of the layer. */
-static double asic_us(const asic *m, const lode_work *w) {
+double asic_us(const asic *m, const lode_work *w) {
     double dram = w->input + w->output + w->residual, buffer = dram, us = 0;
     if (w->macs > 0 && w->weights > 0) {
         asic_layer l;
@@ -147,7 +134,7 @@ static double asic_us(const asic *m, const lode_work *w) {
     return fmax(us, buffer * m->bytes / (1e3 * m->buffer_gbps));
 }
 
-static double asic_pj(const asic *m, const lode_work *w) {
+double asic_pj(const asic *m, const lode_work *w) {
     const double e[4] = {m->dram, m->buffer, m->array, m->rf};
     double moved = w->residual + w->biases, accesses = 0;
     if (w->macs > 0 && w->weights > 0) {
@@ -166,7 +153,7 @@ static double asic_pj(const asic *m, const lode_work *w) {
     return m->mac_pj * accesses + 1e6 * m->static_w * asic_us(m, w);
 }
 
-static double asic_area(const asic *m) {
+double asic_area(const asic *m) {
     return m->fixed_mm2 + m->element_mm2 * m->rows * m->columns +
            m->buffer_mm2_per_kib * m->buffer_kib + m->wire_mm2_per_gbps * m->dram_gbps;
 }
@@ -216,14 +203,17 @@ static lode_status asic_read_area(lode_yaml *root, asic *m) {
     return lode_yaml_f64(map, "wire_mm2_per_gbps", 0, 0, 1e6, &m->wire_mm2_per_gbps);
 }
 
-static lode_status asic_read(lode_yaml *root, asic *m) {
-    LODE_TRY(asic_read_dataflow(root, m));
-    LODE_TRY(asic_need(root, "rows", 65536, &m->rows));
-    LODE_TRY(asic_need(root, "columns", 65536, &m->columns));
+lode_status asic_read_array(lode_yaml *map, asic *m) {
+    LODE_TRY(asic_read_dataflow(map, m));
+    LODE_TRY(asic_need(map, "rows", 65536, &m->rows));
+    LODE_TRY(asic_need(map, "columns", 65536, &m->columns));
+    LODE_TRY(asic_need(map, "buffer_kib", 1e9, &m->buffer_kib));
+    LODE_TRY(asic_need(map, "dram_gbps", 1e9, &m->dram_gbps));
+    return lode_yaml_f64(map, "buffer_gbps", 1e9, 1e-9, 1e9, &m->buffer_gbps);
+}
+
+lode_status asic_read_chip(lode_yaml *root, asic *m) {
     LODE_TRY(asic_need(root, "clock_mhz", 1e5, &m->clock_mhz));
-    LODE_TRY(asic_need(root, "buffer_kib", 1e9, &m->buffer_kib));
-    LODE_TRY(asic_need(root, "dram_gbps", 1e9, &m->dram_gbps));
-    LODE_TRY(lode_yaml_f64(root, "buffer_gbps", 1e9, 1e-9, 1e9, &m->buffer_gbps));
     LODE_TRY(asic_read_energy(root, m));
     return asic_read_area(root, m);
 }
@@ -232,7 +222,8 @@ static lode_status asic_load(lode_yaml *root, lode_hardware_dtype dtype, void **
     asic *m = LODE_NEW(asic);
     if (!m) return LODE_ERR_NO_MEMORY;
     m->bytes = lode_hardware_dtype_bytes(dtype);
-    lode_status status = asic_read(root, m);
+    lode_status status = asic_read_array(root, m);
+    if (status == LODE_OK) status = asic_read_chip(root, m);
     if (status == LODE_OK)
         *self = m;
     else
@@ -242,22 +233,22 @@ static lode_status asic_load(lode_yaml *root, lode_hardware_dtype dtype, void **
 
 /* ---- cost models ---- */
 
-static const char *asic_unit_ms(const void *self) {
+const char *asic_unit_ms(const void *self) {
     (void)self;
     return "ms";
 }
 
-static const char *asic_unit_mj(const void *self) {
+const char *asic_unit_mj(const void *self) {
     (void)self;
     return "mJ";
 }
 
-static const char *asic_unit_mm2(const void *self) {
+const char *asic_unit_mm2(const void *self) {
     (void)self;
     return "mm2";
 }
 
-static lode_form asic_form(const void *self) {
+lode_form asic_form(const void *self) {
     (void)self;
     return LODE_FORM_FOLDED;
 }

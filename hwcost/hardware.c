@@ -201,14 +201,26 @@ static lode_status hardware_read(lode_yaml *root, const char *dtype, lode_hardwa
     return lode_yaml_check_used(root, NULL);
 }
 
-/* The value of "rows", or of "tile.m" in the map `tile`. */
+/* The key of a map, or the item of a list by its number, that a path begins with. */
+static lode_yaml *hardware_step(lode_yaml *node, const char *key, size_t n) {
+    char word[64], *end = NULL;
+    if (n == 0 || n >= sizeof word) return NULL;
+    memcpy(word, key, n);
+    word[n] = '\0';
+    if (node->kind == LODE_YAML_MAP) return lode_yaml_get(node, word);
+    long i = strtol(word, &end, 10);
+    return node->kind == LODE_YAML_LIST && *end == '\0' && i >= 0 && i < node->n ? node->item[i]
+                                                                                 : NULL;
+}
+
+/* The value of "rows", of "tile.m" in the map `tile`, of "parts.0.rows" in the first of a list. */
 static lode_status hardware_set(lode_yaml *root, const lode_hardware_setting *s) {
-    const char *dot = strchr(s->key, '.');
-    char *first = lode_strndup(s->key, dot ? (size_t)(dot - s->key) : strlen(s->key));
-    if (!first) return LODE_ERR_NO_MEMORY;
-    lode_yaml *node = root->kind == LODE_YAML_MAP ? lode_yaml_get(root, first) : NULL;
-    if (dot && node) node = node->kind == LODE_YAML_MAP ? lode_yaml_get(node, dot + 1) : NULL;
-    lode_free(first);
+    lode_yaml *node = root;
+    for (const char *at = s->key; node && at;) {
+        size_t n = strcspn(at, ".");
+        node = hardware_step(node, at, n);
+        at = at[n] == '.' ? at + n + 1 : NULL;
+    }
     if (!node || node->kind != LODE_YAML_SCALAR)
         return LODE_FAIL(LODE_ERR_CONFIG,
                          "%s: the space decides `%s`, which must be a key of this file with one "

@@ -1,20 +1,20 @@
 /* space_hardware.c: decisions of the device: `hardware: {tile.m: [8, 16], dataflow: [...]}`.
 
-   A key is one of a device file (docs/costs.md), with a dot between a map and its key. No layer
-   reads such a decision and no weight depends on it; what reads it are costs by a device file
-   (hwcost/cost_hardware.c). So networks and devices are searched together by whatever searches
-   networks: FNAS's tiles (Jiang et al. 2019), NASAIC's templates and their allocation (Yang et al.
-   2020). Decision: "hardware.tile.m", options "m8", "m16"; "dataflow_row_stationary". */
+   A key is one of a device file (docs/costs.md), with a dot between a map and its key, or a list
+   and the number of an item: "parts.0.rows". No layer reads such a decision and no weight depends
+   on it; what reads it are costs by a device file (hwcost/cost_hardware.c). So networks and devices
+   are searched together by whatever searches networks: FNAS's tiles (Jiang et al. 2019), NASAIC's
+   templates and their allocation (Yang et al. 2020). Decision: "hardware.tile.m", options "m8",
+   "m16"; "dataflow_row_stationary". */
 #include "supernet/space_internal.h"
 
 #include <ctype.h>
 #include <string.h>
 
-/* Letters, digits, _ and at most one dot between. */
+/* Letters, digits, _ and single dots between. */
 static bool hardware_is_key(const char *key) {
-    int dots = 0;
     for (const char *k = key; *k; k++) {
-        if (*k == '.' && (k == key || k[1] == '\0' || ++dots > 1)) return false;
+        if (*k == '.' && (k == key || k[1] == '\0' || k[1] == '.')) return false;
         if (*k != '.' && !isalnum((unsigned char)*k) && *k != '_') return false;
     }
     return true;
@@ -37,7 +37,7 @@ static lode_status hardware_read_option(lode_space *s, const lode_yaml *list, in
 
 static lode_status hardware_read_key(lode_space *s, lode_yaml *list) {
     lode_decision d = {.kind = LODE_DECISION_HARDWARE, .parent = -1, .key = list->key};
-    const char *dot = strchr(list->key, '.'), *last = dot != NULL ? dot + 1 : list->key;
+    const char *dot = strrchr(list->key, '.'), *last = dot != NULL ? dot + 1 : list->key;
     int index;
     if (!hardware_is_key(list->key))
         return lode_yaml_fail(list, "should be a key of a device file, such as tile.m or rows");

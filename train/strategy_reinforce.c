@@ -18,6 +18,10 @@
        penalty    acc prod min(1, T / C)^w     (MnasNet, hard: w 1)
        additive   acc - sum w (C / T - 1)
        absolute   acc - sum w |C / T - 1|      (TuNAS, Bender et al. 2020: w 0.07)
+       fnas       acc + C / T; above T, 1 - C / T whatever acc is; of several costs the worst
+                                               (FNAS, Jiang et al. 2019: using up T is rewarded)
+       nasaic     acc - sum w max(0, C - T) / (B - T), B the bound: the largest cost there is
+                                               (NASAIC, Yang et al. 2020: w 10)
 
    Costs are those of drawn networks, so any cost model will do, one without gradient too. With
    arch.seek the reward loses pull (C / T - 1) for every limit (alpha_internal.h); where a cost has
@@ -35,13 +39,21 @@
 #include <math.h>
 #include <string.h>
 
-enum { REWARD_ACCURACY, REWARD_PRODUCT, REWARD_PENALTY, REWARD_ADDITIVE, REWARD_ABSOLUTE };
+enum {
+    REWARD_ACCURACY,
+    REWARD_PRODUCT,
+    REWARD_PENALTY,
+    REWARD_ADDITIVE,
+    REWARD_ABSOLUTE,
+    REWARD_FNAS,
+    REWARD_NASAIC
+};
 
 typedef struct reinforce_options {
     lode_alpha_options alpha;
     int64_t samples;
     int reward;
-    lode_f64_list strength, target;
+    lode_f64_list strength, target, bound;
     double baseline, entropy;
     bool baseline_first;
 } reinforce_options;
@@ -53,9 +65,10 @@ static const lode_option reinforce_rows[] = {
     LODE_ALPHA_TURN_ROWS(reinforce_options, alpha, "0.001", "0", "0", "alternate", "5", "1"),
     LODE_ALPHA_SEEK_ROWS(reinforce_options, alpha),
     ROW("samples", LODE_OPT_INT, samples, "10", 1, 1000, "networks", "drawn in an architecture step, all judged on its batch"),
-    ROW("reward", LODE_OPT_ENUM, reward, "product", 0, 0, "accuracy|product|penalty|additive|absolute", "acc; acc (T/C)^w; acc min(1,T/C)^w; acc - w (C/T - 1); acc - w |C/T - 1|"),
+    ROW("reward", LODE_OPT_ENUM, reward, "product", 0, 0, "accuracy|product|penalty|additive|absolute|fnas|nasaic", "acc; acc (T/C)^w; acc min(1,T/C)^w; acc - w (C/T - 1); acc - w |C/T - 1|; acc + C/T, or 1 - C/T above T; acc - w max(0, C - T)/(B - T)"),
     ROW("strength", LODE_OPT_F64_LIST, strength, NULL, 0, 0, NULL, "w of each cost in the reward; default 0.1"),
     ROW("target", LODE_OPT_F64_LIST, target, NULL, 0, 0, "unit of the cost", "T of each cost in the reward"),
+    ROW("bound", LODE_OPT_F64_LIST, bound, NULL, 0, 0, "unit of the cost", "reward nasaic: B of each cost, where the penalty is its full strength; default: the largest in the space"),
     ROW("baseline", LODE_OPT_F64, baseline, "0.99", 0, 1, NULL, "share of the way the baseline goes to a step's mean reward; 0: no baseline"),
     ROW("baseline_first", LODE_OPT_BOOL, baseline_first, "true", 0, 0, NULL, "the baseline moves before a step's rewards are compared with it, as in the authors' code; false: after"),
     ROW("entropy", LODE_OPT_F64, entropy, "0", 0, 1e6, NULL, "weight of the entropy, which is to be large"),
@@ -80,9 +93,10 @@ typedef struct reinforce_strategy {
     lode_alpha alpha;
     reinforce_options options;
     double strength[LODE_ALPHA_MAX_COSTS], target[LODE_ALPHA_MAX_COSTS];
-    reinforce_drawn *drawn; /* [samples] of the current step */
-    double *reward;         /* [samples] */
-    int64_t summed;         /* the step whose accuracies are those of all ranks; -1: none */
+    double bound[LODE_ALPHA_MAX_COSTS]; /* reward nasaic */
+    reinforce_drawn *drawn;             /* [samples] of the current step */
+    double *reward;                     /* [samples] */
+    int64_t summed; /* the step whose accuracies are those of all ranks; -1: none */
     reinforce_numbers now, next;
     double seen[LODE_ALPHA_MAX_COSTS]; /* [n_seeks] costs that the multipliers learn from */
 } reinforce_strategy;
@@ -100,6 +114,21 @@ static double reinforce_nth(const lode_f64_list *list, int i, double none) {
     return list->n > 0 ? list->v[i < list->n ? i : list->n - 1] : none;
 }
 
+/* NASAIC measures a broken limit by what could be the worst. */
+static lode_status reinforce_read_bound(reinforce_strategy *s, const lode_strategy_setup *setup,
+                                        int i) {
+    double min = 0;
+    s->bound[i] = reinforce_nth(&s->options.bound, i, 0);
+    if (!(s->bound[i] > 0))
+        LODE_TRY(lode_cost_range(setup->cost[i], &min, &s->bound[i], NULL, NULL, NULL));
+    if (s->bound[i] > s->target[i]) return LODE_OK;
+    return LODE_FAIL(
+        LODE_ERR_CONFIG,
+        "reward nasaic: the bound of cost %s is %.5g, not above its target %.5g; lower "
+        "arch.target, or give arch.bound",
+        lode_cost_name(setup->cost[i]), s->bound[i], s->target[i]);
+}
+
 static lode_status reinforce_read_costs(reinforce_strategy *s, const lode_strategy_setup *setup) {
     if (s->options.reward == REWARD_ACCURACY) return LODE_OK;
     if (setup->n_costs > LODE_ALPHA_MAX_COSTS)
@@ -114,6 +143,7 @@ static lode_status reinforce_read_costs(reinforce_strategy *s, const lode_strate
                 "the reward compares cost %s with a target, which must be above 0 (%s):"
                 " seen %g; set arch.target, or arch.reward accuracy",
                 lode_cost_name(setup->cost[i]), lode_cost_unit(setup->cost[i]), s->target[i]);
+        if (s->options.reward == REWARD_NASAIC) LODE_TRY(reinforce_read_bound(s, setup, i));
     }
     return LODE_OK;
 }
@@ -189,6 +219,12 @@ static lode_status reinforce_join_cost(const reinforce_strategy *s, int i, const
         break;
     case REWARD_ABSOLUTE:
         *reward -= w * fabs(over);
+        break;
+    case REWARD_FNAS: /* below 0: a limit is broken already */
+        *reward = over > 0 ? fmin(*reward, -over) : *reward < 0 ? *reward : *reward + over + 1;
+        break;
+    case REWARD_NASAIC:
+        *reward -= w * fmax(0, cost - s->target[i]) / (s->bound[i] - s->target[i]);
         break;
     default:
         break;

@@ -201,6 +201,14 @@ static void rewards_are_those_of_the_papers(void **state) {
     assert_near(reward_of(both, 60, 15), 0.725, 1e-12);
     assert_near(reward_of(both, 100, 15), 0.725, 1e-12);
     assert_near(reward_of("{reward: accuracy}", 60, 15), 0.75, 1e-12);
+    /* FNAS (methods D3), without its baseline 0.85: 0.9 - 0.85 + 0.8 = 0.85 */
+    assert_near(reward_of("{samples: 2, reward: fnas, target: [10]}", 12, 18), -0.2, 1e-12);
+    assert_near(reward_of("{samples: 2, reward: fnas, target: [10]}", 8, 18), 0.9 + 0.8, 1e-12);
+    /* NASAIC (methods D4): 120 of a limit of 100, at worst 200 */
+    static const char chip[] = "{samples: 2, reward: nasaic, strength: [10], target: [100], "
+                               "bound: [200]}";
+    assert_near(reward_of(chip, 120, 18), -1.1, 1e-12);
+    assert_near(reward_of(chip, 90, 18), 0.9, 1e-12);
 }
 
 /* ---- in training ---- */
