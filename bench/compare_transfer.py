@@ -11,7 +11,8 @@ devices. Ways:
     proxy                       the measured numbers of the known device that fits the samples best, in the new one's unit
                                 (a line through the samples; measured, not predicted, so better than it can be in use)
 
-Every finished device is kept in the CSV; run again, only what is missing is done. Needs numpy.
+Every finished device is kept in the CSV; run again, only what is missing is done: with --draws 1, then 3, all devices are
+left out once before any is sampled again. Needs numpy.
 
     bench/compare_transfer.py --lode build/lode --tables ../shared/tables -o docs/results/transfer.csv --page docs/results/transfer.md
 """
@@ -19,6 +20,7 @@ import argparse
 import csv
 import json
 import os
+import re
 import subprocess
 import tempfile
 
@@ -34,8 +36,8 @@ TRAIN = {"nb201": "900", "nb201-help": "900", "fbnet": "1000", "ofa": "1000", "f
 PUBLISHED = {"nb201": {"titan_rtx_256": (.987, .814, .950), "gold_6226": (.989, .796, .826), "pixel2": (.802, .666, .765),
                        "raspi4": (.890, .847, .846), "eyeriss": (.940, .811, .437), "fpga": (.985, .801, .900)},
              "fbnet": {"raspi4": (.887, None, None), "eyeriss": (.943, None, None), "fpga": (.892, None, None)}}
-NAMES = {"nb201": "NAS-Bench-201, 23 devices", "fbnet": "FBNet, 23 devices", "ofa": "Once-for-all, 12 GPU settings",
-         "nb201-help": "NAS-Bench-201", "fbnet-help": "FBNet"}
+NAMES = {"nb201": "NAS-Bench-201", "fbnet": "FBNet", "ofa": "Once-for-all", "nb201-help": "NAS-Bench-201", "fbnet-help": "FBNet"}
+COLUMNS = {"nb201": "23 devices", "fbnet": "23 devices", "ofa": "12 GPU settings"}  # that HELP's tables have
 
 
 # ---- the tables as lode reads them: a column arch, then devices ----
@@ -90,6 +92,11 @@ def write(path, space, columns, table):
         f.write(",".join(["arch"] + columns) + "\n")
         for r in table:
             f.write(",".join([r["arch"]] + [r[c] for c in columns]) + "\n")
+
+
+def by_number(name):
+    """For sorting: 1080ti_32 before 1080ti_256."""
+    return [(int(p), "") if p.isdigit() else (-1, p) for p in re.findall(r"[0-9]+|[^0-9]+", name)]
 
 
 # ---- how near ----
@@ -147,8 +154,8 @@ def proxy(part, y, known):
     return best[1]
 
 
-def device(a, name, space, columns, known, column, table, work):
-    """All rows of the result for one left-out column."""
+def device(a, name, space, columns, known, column, table, draws, work):
+    """The rows of the result for one left-out column and some draws of samples."""
     path, out = os.path.join(work, "t.csv"), os.path.join(work, "rows.csv")
     write(path, space, columns, table)
     matrix = np.array([[float(r[c]) for c in known] for r in table])
@@ -158,7 +165,7 @@ def device(a, name, space, columns, known, column, table, work):
         more = ["--train", train] if train else []
         run(a, "fit", "-s", space, "-t", path, "--columns", ",".join(known), "--model", kind, "-o", work + "/" + kind, *more)
     for n in SAMPLES:
-        for draw in range(a.draws):
+        for draw in draws:
             common = ["-t", path, "--column", column, "--train", str(n), "--draw", str(draw), "--rows", out]
             add = lambda way, y, p, test: found.append([name, column[:-3], way, n, draw] + judge(p[test], y[test]))
             for kind in ("mlp", "linear"):
@@ -176,21 +183,49 @@ def device(a, name, space, columns, known, column, table, work):
 # ---- the page ----
 
 def mean(result, name, dev, way, n, what):
-    v = [float(r[what]) for r in result if r["table"] == name and (dev is None or r["device"] == dev) and r["way"] == way
-         and int(r["samples"]) == n]
-    return np.mean(v) if v else float("nan")
+    """Over the draws of a device; dev None: of these over the devices, so that each counts once."""
+    v = {}
+    for r in result:
+        if r["table"] == name and dev in (None, r["device"]) and r["way"] == way and int(r["samples"]) == n:
+            v.setdefault(r["device"], []).append(float(r[what]))
+    return np.mean([np.mean(x) for x in v.values()]) if v else float("nan")
 
 
 def page(result, path):
     s = []
     here = lambda *names: [n for n in names if any(r["table"] == n for r in result)]
     ways = ["adapt-mlp", "adapt-linear", "proxy", "scratch-mlp", "scratch-linear"]
-    s.append("## Mean over the devices left out\n\nKendall's tau_b, then RMSE as a share of the device's standard deviation.\n")
-    s.append("| table | samples | " + " | ".join(ways) + " |\n|---|---|" + "---|" * len(ways))
-    for name in here("nb201", "fbnet", "ofa"):
+    s.append("## Which devices\n\nThose that were left out; means have no others.\n")
+    s.append("| table | left out | draws | devices |\n|---|---|---|---|")
+    for name in here(*COLUMNS):
+        draws = {}
+        for r in result:
+            if r["table"] == name:
+                draws.setdefault(r["device"], set()).add(r["draw"])
+        for n in sorted({len(d) for d in draws.values()}, reverse=True):
+            which = [d for d in draws if len(draws[d]) == n]
+            s.append(f"| {NAMES[name]} | {len(which)} of {COLUMNS[name]} | {n} | " + ", ".join(f"`{d}`" for d in which) + " |")
+    s.append("\n## Mean over the devices left out\n\nKendall's tau_b, then RMSE as a share of the device's standard deviation.\n")
+    s.append("| table | devices | samples | " + " | ".join(ways) + " |\n|---|---|---|" + "---|" * len(ways))
+    for name in here(*COLUMNS):
+        devices = {r["device"] for r in result if r["table"] == name}
         for n in SAMPLES:
-            s.append(f"| {NAMES[name]} | {n} | " + " | ".join(
+            s.append(f"| {NAMES[name]} | {len(devices)} | {n} | " + " | ".join(
                 f"{mean(result, name, None, w, n, 'tau_b'):.3f}, {mean(result, name, None, w, n, 'nrmse'):.3f}" for w in ways) + " |")
+    s.append("\n## On how many devices\n\n`adapt-mlp` against the others, device by device, means over draws; *alone*: the better of "
+             "both kinds.\n")
+    s.append("| table | devices | samples | tau_b above `proxy` | RMSE below `proxy` | RMSE below alone | RMSE below 50 samples alone |\n"
+             "|---|---|---|---|---|---|---|")
+    for name in here(*COLUMNS):
+        devices = list(dict.fromkeys(r["device"] for r in result if r["table"] == name))
+        at = lambda d, w, n, what="rmse": mean(result, name, d, w, n, what)
+        alone = lambda d, n: min(at(d, "scratch-mlp", n), at(d, "scratch-linear", n))
+        for n in SAMPLES:
+            counts = [sum(at(d, "adapt-mlp", n, "tau_b") > at(d, "proxy", n, "tau_b") for d in devices),
+                      sum(at(d, "adapt-mlp", n) < at(d, "proxy", n) for d in devices),
+                      sum(at(d, "adapt-mlp", n) < alone(d, n) for d in devices),
+                      sum(at(d, "adapt-mlp", n) < alone(d, 50) for d in devices)]
+            s.append(f"| {NAMES[name]} | {len(devices)} | {n} | " + " | ".join(map(str, counts)) + " |")
     s.append("\n## Beside HELP\n\nSpearman's correlation on HELP's test devices, known ones being HELP's nine training devices only "
              "(HELP chose its\ncheckpoint on four more). HELP's numbers, BRP-NAS's from 900 samples and the MAC counts' are the "
              "authors' (README of their\nrepository), on all networks; ours on 1,000 of them at most.\n")
@@ -199,7 +234,7 @@ def page(result, path):
         for dev, (h, b, m) in PUBLISHED[name[:-5]].items():
             own = " | ".join(f"{mean(result, name, dev, 'adapt-mlp', n, 'spearman'):.3f}" for n in SAMPLES)
             s.append(f"| {NAMES[name]} | `{dev}` | {h:.3f} | {own} | {'' if b is None else f'{b:.3f}'} | {'' if m is None else f'{m:.3f}'} |")
-    for name in here("nb201", "fbnet", "ofa"):
+    for name in here(*COLUMNS):
         s.append(f"\n## {NAMES[name]}\n\ntau_b, then RMSE in ms, from 10, 20 and 50 samples: adapted (`adapt-mlp`), and the "
                  "better of `scratch-mlp` and\n`scratch-linear` for each number.\n")
         s.append("| left out | adapted, 10 | 20 | 50 | alone, 10 | 20 | 50 |\n|---|---|---|---|---|---|---|")
@@ -234,18 +269,20 @@ def main():
     a.add_argument("--page", help="the Markdown page whose tables are written anew")
     a = a.parse_args()
     result = rows(a.output) if os.path.exists(a.output) else []
-    done = {(r["table"], r["device"]) for r in result}
+    done = {(r["table"], r["device"], int(r["draw"])) for r in result}
     for name in filter(None, a.only.split(",")):
         space, columns, table = load(name, a.tables)
         left = [d + "_ms" for d in PUBLISHED[name[:-5]]] if name.endswith("-help") else columns
         for column in left:
-            if (name, column[:-3]) in done or a.devices and column[:-3] not in a.devices.split(","):
+            draws = [d for d in range(a.draws) if (name, column[:-3], d) not in done]
+            if not draws or a.devices and column[:-3] not in a.devices.split(","):
                 continue
             known = [d + "_ms" for d in HELP_TRAIN[name[:-5]].split(",")] if name.endswith("-help") \
                 else [c for c in columns if c != column]
             with tempfile.TemporaryDirectory() as work:
-                found = device(a, name, space, columns, known, column, table, work)
+                found = device(a, name, space, columns, known, column, table, draws, work)
             result += [dict(zip(HEAD, map(str, r))) for r in found]
+            result.sort(key=lambda r: (list(TRAIN).index(r["table"]), by_number(r["device"]), int(r["draw"])))
             keep(result, HEAD, a.output)
             print(name, column, *(f"{n}: {mean(result, name, column[:-3], 'adapt-mlp', n, 'tau_b'):.3f}" for n in SAMPLES), flush=True)
     if a.page:

@@ -78,6 +78,12 @@ awk '$1 == "\"tau_b\":" {found = $2 + 0} END {exit !(found > 0.9)}' out.json || 
 "$LODE" cost adapt --from known.devices --known b_ms -o b.predictor > out 2> err || { cat err; fail "known"; }
 "$LODE" cost show -s nasbench-macro -a 12121201 --cost b_ms=b.predictor > out 2> err && grep -q "^b_ms" out || { cat err; fail "known cost"; }
 "$LODE" cost adapt --from known.devices --suggest 5 > out 2> err && [ "$(sort -u out | grep -c '^[012]*$')" -eq 5 ] || { cat out err; fail "suggest"; }
+# The same by an LSTM; what it knows of devices and the new one's cost are files of that kind.
+"$LODE" cost fit -s nasbench-macro -t devices.csv --columns '*_ms' --without new_ms --model lstm --set fit.epochs=60 -o lstm.devices --progress none > out 2> err || { cat err; fail "columns, lstm"; }
+grep -q "3 columns, lstm" out && grep -q "^c_ms" out || { cat out; fail "what the LSTM was fitted to"; }
+"$LODE" cost adapt --from lstm.devices -t devices.csv --column new_ms --progress none --train 12 --held-out 0.2 --json -o lstm.predictor > out.json 2> err || { cat err; fail "adapt, lstm"; }
+awk '$1 == "\"tau_b\":" {found = $2 + 0} END {exit !(found > 0.9)}' out.json || { cat out.json; fail "adapted tau_b, lstm"; }
+"$LODE" cost show -s nasbench-macro -a 12121201 --cost new_ms=lstm.predictor > out 2> err && grep -q "^new_ms" out || { cat err; fail "adapted cost, lstm"; }
 
 refuse() { local code=$1 words=$2; shift 2; "$@" > out 2> err; local got=$?; [ "$got" -eq "$code" ] && grep -q -- "$words" err || { cat err; fail "$*: exit $got, want $code and \"$words\""; }; }
 refuse 3 "no column laptop_ms" "$LODE" cost fit -s nasbench-macro -t table.csv --column laptop_ms
