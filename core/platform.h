@@ -1,4 +1,5 @@
-/* platform.h: clock, files, processor. All operating-system #ifdefs of Lode live in platform.c. */
+/* platform.h: clock, files, processor. All operating-system #ifdefs of Lode live in platform_*.c.
+ */
 #ifndef LODE_CORE_PLATFORM_H
 #define LODE_CORE_PLATFORM_H
 #include "core/status.h"
