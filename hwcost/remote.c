@@ -13,8 +13,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { REMOTE_TRIES = 4, REMOTE_REFERENCE_EVERY = 16 };
-static const double remote_drift = 0.10;
+enum {
+    REMOTE_TRIES = 4,           /* of a job until its median is known well enough */
+    REMOTE_ALL_TRIES = 8,       /* of a job, with those that a drift spoiled */
+    REMOTE_REFERENCE_EVERY = 5, /* jobs */
+    REMOTE_MOST = 16            /* jobs for one run of the command */
+};
 
 void remote_session_deinit(remote_session *s) {
     for (int64_t i = 0; i < s->n; i++) {
@@ -42,34 +46,35 @@ lode_status remote_add(remote_session *s, lode_job_kind kind, char *name, const 
 
 /* ---- taking results ---- */
 
-/* What was measured since the last reference does not count. */
-static void remote_forget_interval(remote_session *s, double was, double is) {
-    int64_t forgotten = 0;
+/* Was the device at its own speed, before and after the job? Unknown, so yes, until the reference
+   comes around again. */
+static bool remote_at_speed(const remote_session *s, const remote_job *j) {
+    return j->since >= s->n_references ||
+           profile_at_speed(s->reference[j->since - 1], s->reference[j->since], s->own);
+}
+
+/* What was measured at another speed is measured again, a few times. */
+static void remote_forget(remote_session *s) {
     for (int64_t i = 1; i < s->n; i++) {
         remote_job *j = &s->job[i];
-        if (j->n == 0 || j->since != s->n_references || j->tries >= REMOTE_TRIES) continue;
+        if (j->n == 0 || j->all_tries >= REMOTE_ALL_TRIES || remote_at_speed(s, j)) continue;
         j->n = 0;
+        j->tries = 0;
         j->done = false;
-        forgotten++;
+        s->drifted++;
     }
-    s->drifted += forgotten;
-    lode_log(LODE_LOG_WARN,
-             "the device's speed drifts: the reference network took %.4g ms and now takes %.4g ms; "
-             "%lld jobs in between are measured again",
-             was, is, (long long)forgotten);
 }
 
 static lode_status remote_take_reference(remote_session *s, const double *ms, int64_t n) {
     lode_summary now;
     LODE_TRY(lode_summarize(ms, n, &now));
-    if (s->n_references > 0) {
-        const double was = s->reference[s->n_references - 1];
-        if (fabs(now.median / was - 1) > remote_drift) remote_forget_interval(s, was, now.median);
-    }
     LODE_TRY(lode_grow((void **)&s->reference, &s->reference_capacity, s->n_references + 1,
                        sizeof *s->reference));
     s->reference[s->n_references++] = now.median;
     s->due = 0;
+    if (s->n_references < 2) return LODE_OK;
+    LODE_TRY(profile_own_speed(s->reference, s->reference + 1, s->n_references - 1, &s->own));
+    remote_forget(s);
     return LODE_OK;
 }
 
@@ -85,6 +90,7 @@ static lode_status remote_take(remote_session *s, remote_job *j, const double *m
     j->energy = energy;
     j->since = s->n_references;
     j->tries++;
+    j->all_tries++;
     LODE_TRY(lode_summarize(j->ms, j->n, &now));
     j->done = j->tries >= REMOTE_TRIES || s->remote->precision <= 0 ||
               100 * now.interval <= s->remote->precision;
@@ -225,8 +231,8 @@ static lode_status remote_chunk(remote_session *s, remote_job *const *jobs, int6
     char **directory = LODE_NEW_ARRAY(char *, n);
     LODE_GOTO(directory ? LODE_OK : LODE_ERR_NO_MEMORY);
     for (int64_t i = 0; i < n; i++) {
-        char name[32];
-        snprintf(name, sizeof name, "job%05lld", (long long)(jobs[i] - s->job));
+        char name[48];
+        snprintf(name, sizeof name, "job%05lld-%lld", (long long)(jobs[i] - s->job), (long long)i);
         directory[i] = lode_path_join(s->remote->directory, name);
         LODE_GOTO(directory[i] ? LODE_OK : LODE_ERR_NO_MEMORY);
         lode_job_remove(directory[i]);
@@ -251,27 +257,49 @@ static int64_t remote_n_done(const remote_session *s) {
     return n;
 }
 
-/* The next jobs in a random order, the reference before them when it is due. *n 0: all is done. */
+/* The next jobs in a random order, the reference between them where it is due. *n 0: all is done.
+ */
 static void remote_next(remote_session *s, const int64_t *order, remote_job **jobs, int64_t *n) {
-    int64_t most = s->remote->directories;
-    const bool first = s->n_references == 0 || s->due >= REMOTE_REFERENCE_EVERY;
+    int64_t most = s->remote->directories, due = s->due;
+    bool first = s->n_references == 0;
     *n = 0;
-    if (most > REMOTE_REFERENCE_EVERY) most = REMOTE_REFERENCE_EVERY;
-    if (first) jobs[(*n)++] = s->job;
-    for (int64_t i = 0; i < s->n && *n < most; i++)
-        if (order[i] > 0 && !s->job[order[i]].done) jobs[(*n)++] = &s->job[order[i]];
+    if (most > REMOTE_MOST) most = REMOTE_MOST;
+    for (int64_t i = 0; i < s->n && *n < most; i++) {
+        if (order[i] == 0 || s->job[order[i]].done) continue;
+        if (first || due >= REMOTE_REFERENCE_EVERY) {
+            jobs[(*n)++] = s->job;
+            first = false;
+            due = 0;
+            if (*n == most) break;
+        }
+        jobs[(*n)++] = &s->job[order[i]];
+        due++;
+    }
     if (*n == 0 && s->due > 0) jobs[(*n)++] = s->job; /* ends the last interval */
 }
 
-/* Brings each job's times to the speed of the median reference. */
+static void remote_tell(const remote_session *s) {
+    double most = s->own;
+    int64_t slow = 0;
+    for (int64_t i = 0; i < s->n_references; i++) most = fmax(most, s->reference[i]);
+    for (int64_t i = 1; i < s->n; i++) slow += !remote_at_speed(s, &s->job[i]);
+    if (s->drifted + slow == 0) return;
+    lode_log(LODE_LOG_WARN,
+             "the device's speed drifts: the reference network took %.4g ms at best and up to "
+             "%.2f times that; %lld jobs were measured again for it, and %lld of %lld were never "
+             "met at the device's own speed and are brought to it by the reference",
+             s->own, most / s->own, (long long)s->drifted, (long long)slow, (long long)(s->n - 1));
+}
+
+/* Brings each job's times to the device's own speed. */
 static lode_status remote_level(remote_session *s) {
-    lode_summary all;
-    LODE_TRY(lode_summarize(s->reference, s->n_references, &all));
+    if (s->n_references < 2) s->own = s->reference[0];
+    remote_tell(s);
     for (int64_t i = 0; i < s->n; i++) {
         remote_job *j = &s->job[i];
         const double before = s->reference[j->since - 1];
         const double after = s->reference[j->since < s->n_references ? j->since : j->since - 1];
-        const double speed = all.median / (0.5 * (before + after));
+        const double speed = s->own / (0.5 * (before + after));
         for (int64_t k = 0; k < j->n; k++) j->ms[k] *= speed;
         LODE_TRY(lode_summarize(j->ms, j->n, &j->latency));
     }
@@ -292,7 +320,7 @@ static void remote_leave_journal(const remote_session *s) {
 }
 
 lode_status remote_measure(remote_session *s, json_t *about) {
-    remote_job *jobs[REMOTE_REFERENCE_EVERY + 1];
+    remote_job *jobs[REMOTE_MOST + 1];
     lode_rng rng = lode_rng_stream(s->seed, LODE_RNG_MEASURE, 500);
     lode_status status = LODE_OK;
     char text[96] = "";

@@ -7,9 +7,10 @@
    nothing in it: what a run costs whatever runs. The floor's time is taken off each call's, since
    in a network it is paid once and not per call.
 
-   Speed that drifts: one network, the reference, is measured again and again between the others. If
-   two of its medians in a row differ by more than 10 %, what was measured between them is measured
-   again; in the end all are brought to the same speed by the reference's time around them.
+   Speed that drifts: one network, the reference, is measured again after every fifth job. What it
+   takes in the fastest state that lasted (profile_speed.c) is the device's own speed. Jobs between
+   two references of which one was off by more than 8 % are measured again, until they were tried
+   eight times; in the end all are brought to that speed by the reference's time around them.
 
    Each result goes into the journal as soon as it is read, and a measurement that was stopped goes
    on from there. */

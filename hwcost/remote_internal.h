@@ -1,6 +1,7 @@
 /* remote_internal.h: a list of jobs that is worked off (remote.c), for remote_build.c. */
 #ifndef LODE_HWCOST_REMOTE_INTERNAL_H
 #define LODE_HWCOST_REMOTE_INTERNAL_H
+#include "hwcost/profile_internal.h"
 #include "hwcost/remote.h"
 
 typedef struct remote_job {
@@ -12,7 +13,8 @@ typedef struct remote_job {
     double *ms;
     int64_t n, capacity;
     double energy; /* mJ, < 0 none */
-    int tries;
+    int tries;     /* since it was last forgotten */
+    int all_tries; /* ever */
     int64_t since; /* references before it */
     bool done;
     /* when all is done */
@@ -30,6 +32,7 @@ typedef struct remote_session {
     int64_t n, capacity;
     double *reference; /* its medians, [n_references] */
     int64_t n_references, reference_capacity;
+    double own;      /* what it takes at the device's own speed (profile_internal.h) */
     int64_t due;     /* jobs since the last of them */
     int64_t drifted; /* jobs that were measured again for it */
     char device[128];
