@@ -40,6 +40,13 @@ LODE_API lode_status lode_profile_space(lode_supernet *net, lode_dispatch *dispa
                                         const lode_profile_options *options,
                                         const lode_progress *progress, lode_table **out);
 
+/* The same of energy, mJ, by the processors' counters (energy.h): each call runs by itself, again
+   and again, each network as a whole; of `options` batch, networks and seed are read. About 0.2 s a
+   call and 0.6 s a network. LODE_ERR_UNSUPPORTED: no counters. */
+LODE_API lode_status lode_profile_space_energy(lode_supernet *net, lode_dispatch *dispatch,
+                                               const lode_profile_options *options,
+                                               const lode_progress *progress, lode_table **out);
+
 /* Time of one whole forward pass in inference, ms: trimmed median of `rounds` after `warmup`.
    `arch` may be NULL for a fixed network. */
 LODE_API lode_status lode_profile_network(lode_supernet *net, const lode_arch *arch, lode_form form,

@@ -4,6 +4,7 @@
 #include "hwcost/foreign.h"
 #include "hwcost/hardware.h"
 #include "tools/profile_options.h"
+#include "tools/timed.h"
 #include "tools/workspace.h"
 
 #include <stdio.h>
@@ -27,7 +28,9 @@ static const cli_option build_options[] = {
     PROFILE_CPUS_OPTION,
     {"strict", 0, NULL, "write no table, and end with exit code 1, if its fit cannot be relied on"},
     PROFILE_REMOTE_OPTIONS,
-    {"energy", 0, "FILE", "with --runner: a table of energy_mj too, which goes here"},
+    {"energy", 0, "FILE",
+     "a table of energy_mj too, which goes here: told by the runner, or by this machine's "
+     "counters (powercap)"},
 };
 
 static lode_status build_write(cli *c, const lode_table *table, const char *path) {
@@ -53,10 +56,14 @@ static lode_status build_strict(cli *c, const lode_table *table, const char *jou
 
 /* On this machine, or through a runner. */
 static lode_status build_measure(cli *c, const workspace *w, const lode_profile_options *o,
-                                 const profile_remote *r, lode_table **table, lode_table **energy) {
-    return r->used ? lode_remote_space(w->net, w->dispatch, o, &r->remote, cli_progress(c), table,
-                                       energy)
-                   : lode_profile_space(w->net, w->dispatch, o, cli_progress(c), table);
+                                 const profile_remote *r, bool with_energy, lode_table **table,
+                                 lode_table **energy) {
+    if (r->used)
+        return lode_remote_space(w->net, w->dispatch, o, &r->remote, cli_progress(c), table,
+                                 energy);
+    LODE_TRY(lode_profile_space(w->net, w->dispatch, o, cli_progress(c), table));
+    return with_energy ? lode_profile_space_energy(w->net, w->dispatch, o, cli_progress(c), energy)
+                       : LODE_OK;
 }
 
 static lode_status build_run(cli *c) {
@@ -68,10 +75,7 @@ static lode_status build_run(cli *c) {
     const char *path = NULL, *energy_path = cli_get(c, "energy", NULL);
     lode_status status = LODE_OK;
     LODE_TRY(cli_need(c, "output", &path));
-    if (energy_path && !cli_get(c, "runner", NULL))
-        return cli_usage_error(c, "--energy needs --runner: a call is over before this machine's "
-                                  "counters move; `lode cost measure --energy` measures whole "
-                                  "networks, `lode cost fit` makes a cost of them");
+    if (energy_path && !cli_get(c, "runner", NULL)) LODE_TRY(timed_need_counters());
     LODE_TRY(profile_options_read(c, &o));
     LODE_TRY(profile_pin(c));
     LODE_TRY(profile_remote_read(c, path, energy_path != NULL, &r));
@@ -79,9 +83,10 @@ static lode_status build_run(cli *c) {
         LODE_GOTO((journal = lode_format("%s.partial", path)) ? LODE_OK : LODE_ERR_NO_MEMORY);
     o.journal = journal;
     LODE_GOTO(workspace_open(c, true, &w));
-    LODE_GOTO(build_measure(c, &w, &o, &r, &table, &energy));
+    LODE_GOTO(build_measure(c, &w, &o, &r, energy_path != NULL, &table, &energy));
     LODE_GOTO(build_strict(c, table, r.used ? r.journal : journal));
     LODE_GOTO(build_write(c, table, path));
+    if (energy) LODE_GOTO(build_strict(c, energy, r.used ? r.journal : journal));
     if (energy) LODE_GOTO(build_write(c, energy, energy_path));
     LODE_GOTO(lode_file_remove(r.used ? r.journal : journal));
     lode_table_info info = lode_table_get_info(table);

@@ -51,7 +51,15 @@ echo package-0 > cap/intel-rapl:0/name; echo core > cap/intel-rapl:0:0/name
 echo 1000 > cap/intel-rapl:0/energy_uj; echo 3000000 > cap/intel-rapl:0/max_energy_range_uj
 energy still.csv; [ $? -eq 1 ] && grep -q "did not move" err || { cat err; fail "energy of a counter that stands still"; }
 (i=0; while :; do i=$(((i + 100000) % 3000000)); echo $i > cap/new; mv cap/new cap/intel-rapl:0/energy_uj; sleep 0.02; done) & pid=$!
-energy moving.csv; status=$?; kill $pid; wait $pid 2>/dev/null
+energy moving.csv; status=$?
+LODE_POWERCAP="$PWD/cap" "$LODE" cost build -s fbnet-fashion --threads 1 --rounds 3 --networks 3 --progress none -o l.json --energy e.json > out 2> err
+built=$?; kill $pid; wait $pid 2>/dev/null
 [ $status -eq 0 ] || { cat err; fail "energy"; }
 awk -F, 'NR == 1 && $5 != "energy_mj" {exit 1} NR > 1 && !($5 > 0) {exit 1}' moving.csv || { cat moving.csv; fail "no millijoules"; }
+[ $built -eq 0 ] && grep -q "e.json: energy_mj of" out && grep -q '"unit": "mJ"' e.json || { cat out err; fail "a table of energy"; }
+[ "$(grep -c '"call"' e.json)" -eq "$(grep -c '"call"' l.json)" ] || fail "a call has no energy"
+grep -q '"median": 0.0,' e.json && fail "a call without energy"
+"$LODE" cost show -s fbnet-fashion -a k3_e1,k5_e1,k3_e1,k3_e1,k3_e3,skip,skip --cost energy_mj=e.json | grep -q "^energy_mj .* mJ" || fail "a price of energy"
+LODE_POWERCAP="$PWD/nothing" "$LODE" cost build -s fbnet-fashion -o n.json --energy ne.json > out 2> err
+[ $? -eq 1 ] && grep -q "0 packages" err && [ ! -e n.json ] || { cat err; fail "a table of energy without counters"; }
 echo ok

@@ -60,7 +60,6 @@ result '{"ms": [3]}';                       refuse 3 "latency_ms is missing" "sh
 result '{"latency_ms": [1,1,1,1,1,1,1,1]}'; refuse 3 "energy_mj is missing" "sh part.sh" --energy bad.energy
 refuse 1 "had not ended after 1 s.*--runner-timeout" "sleep 60 #" --runner-timeout 1
 refuse 1 "ended with exit code 127" "./no-such-runner"
-"$LODE" cost build -s $space -o x --energy e 2> err; [ $? -eq 2 ] && grep -q "needs --runner" err || fail "--energy without --runner"
 
 # A measurement that is killed goes on, and ends in the same table.
 same() { cmp -s <(grep -v '"created"\|"runner"' "$1") <(grep -v '"created"\|"runner"' "$2") || { diff "$1" "$2"; fail "$1 and $2 differ"; }; }
