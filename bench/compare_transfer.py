@@ -228,7 +228,7 @@ def page(result, path):
             s.append(f"| {NAMES[name]} | {len(devices)} | {n} | " + " | ".join(map(str, counts)) + " |")
     s.append("\n## Beside HELP\n\nSpearman's correlation on HELP's test devices, known ones being HELP's nine training devices only "
              "(HELP chose its\ncheckpoint on four more). HELP's numbers, BRP-NAS's from 900 samples and the MAC counts' are the "
-             "authors' (README of their\nrepository), on all networks; ours on 1,000 of them at most.\n")
+             "authors' (README of\ntheir repository), on all networks; ours on 1,000 of them at most.\n")
     s.append("| space | device | HELP, 10 | adapt-mlp, 10 | 20 | 50 | BRP-NAS, 900 | MACs |\n|---|---|---|---|---|---|---|---|")
     for name in here("nb201-help", "fbnet-help"):
         for dev, (h, b, m) in PUBLISHED[name[:-5]].items():
