@@ -43,6 +43,32 @@ int lode_parallel_thread(void) {
 #endif
 }
 
+bool lode_parallel_inside(void) {
+#ifdef _OPENMP
+    return omp_in_parallel();
+#else
+    return false;
+#endif
+}
+
+int lode_alone_begin(void) {
+#ifdef _OPENMP
+    int before = omp_get_max_threads();
+    if (before > 1) omp_set_num_threads(1);
+    return before;
+#else
+    return 1;
+#endif
+}
+
+void lode_alone_end(int before) {
+#ifdef _OPENMP
+    if (before > 1) omp_set_num_threads(before);
+#else
+    (void)before;
+#endif
+}
+
 int64_t lode_parallel_pieces(int64_t n, int64_t grain) {
     assert(grain > 0);
     return n <= 0 ? 0 : (n - 1) / grain + 1;

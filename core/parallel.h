@@ -7,6 +7,7 @@
 #define LODE_CORE_PARALLEL_H
 #include "core/status.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* Threads used by Lode's loops and by the math libraries; 0 = one per core. OpenMP keeps the number
@@ -22,6 +23,12 @@ LODE_API void lode_parallel_for(int64_t n, int64_t grain, lode_parallel_body bod
 /* Within a body: which thread runs it, 0 .. lode_get_threads() - 1, to find scratch memory. Results
    must not depend on it. 0 outside. */
 LODE_API int lode_parallel_thread(void);
+/* Is this thread within a loop already? Then loops that it starts are its alone. */
+LODE_API bool lode_parallel_inside(void);
+/* Work of a library that brings its own OpenMP loops, in this thread alone: begin, the call, end
+   with what begin gave. */
+LODE_API int lode_alone_begin(void);
+LODE_API void lode_alone_end(int before);
 /* Sum over pieces of term(ctx, begin, end), added in index order. Allocates nothing. */
 typedef double (*lode_parallel_term)(void *ctx, int64_t begin, int64_t end);
 LODE_API double lode_parallel_sum(int64_t n, int64_t grain, lode_parallel_term term, void *ctx);

@@ -19,9 +19,7 @@ static const lode_option top_rows[] = {
     {"threads", LODE_OPT_INT, offsetof(recipe_top, threads), "0", 0, 1024, NULL,
      "threads; 0 means one per core"},
     {"providers", LODE_OPT_STRING, offsetof(recipe_top, providers), NULL, 0, 0, NULL,
-     "kernel providers allowed, by preference (native,onednn,portable,reference); default: all, "
-     "and "
-     "for training those that engine.deterministic allows"},
+     "kernel providers allowed, by preference (native,onednn,portable,reference); default: all"},
 };
 static const lode_option_table top_table = {"", top_rows, 4};
 
@@ -47,10 +45,6 @@ static const lode_option_table cost_table = {"cost", cost_rows,
 static const lode_option engine_rows[] = {
     {"fuse", LODE_OPT_BOOL, offsetof(lode_engine_options, fuse), "true", 0, 0, NULL,
      "train inverted residuals as one operator each; false: as their parts, for comparison"},
-    {"deterministic", LODE_OPT_BOOL, offsetof(lode_engine_options, deterministic), "true", 0, 0,
-     NULL,
-     "where providers are not given: train and judge without onednn, so that any number of threads "
-     "gives the same bits; latency is measured with all"},
     {"memory_limit", LODE_OPT_F64, offsetof(lode_engine_options, memory_limit), "0", 0, 1e6, "GiB",
      "most memory of the process; a training that would need more is refused before it begins; 0: "
      "what the system has available"},
@@ -200,13 +194,6 @@ static lode_status recipe_check(const lode_recipe *r) {
     if (r->strategy) LODE_TRY(recipe_check_schedule("supernet", &r->supernet));
     if (r->search.retrain == LODE_RETRAIN_NONE) return LODE_OK;
     return recipe_check_schedule("train", &r->train);
-}
-
-lode_status lode_recipe_dispatch(const lode_recipe *r, lode_dispatch **out) {
-    return lode_dispatch_create(
-        &(lode_dispatch_options){.providers = r->providers,
-                                 .deterministic = r->providers == NULL && r->engine.deterministic},
-        out);
 }
 
 static lode_status recipe_read(lode_recipe *r) {

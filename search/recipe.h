@@ -26,7 +26,6 @@ typedef struct lode_cost_options {
 
 typedef struct lode_engine_options {
     bool fuse;           /* training runs inverted residuals as one operator */
-    bool deterministic;  /* training keeps to kernels whose bits no number of threads changes */
     double memory_limit; /* GiB the process may hold at most; 0: what the system has available */
 } lode_engine_options;
 
@@ -54,7 +53,7 @@ typedef struct lode_recipe {
     lode_config *config;
     uint64_t seed;
     int threads;
-    const char *providers; /* NULL: all, of those that engine.deterministic allows */
+    const char *providers; /* NULL: all */
     lode_data_options data;
     lode_space_options space;
     lode_train_options supernet, train;
@@ -73,8 +72,6 @@ typedef struct lode_recipe {
 LODE_API lode_status lode_recipe_load(const char *path, const char *const *sets, int n_sets,
                                       lode_recipe **out);
 LODE_API void lode_recipe_destroy(lode_recipe *r);
-/* The kernels that train and judge, by `providers` and engine.deterministic. */
-LODE_API lode_status lode_recipe_dispatch(const lode_recipe *r, lode_dispatch **out);
 /* Do probabilities seek targets (arch.seek)? */
 LODE_API bool lode_recipe_seeks(const lode_recipe *r);
 /* LODE_ERR_CONFIG: arch.seek, search.seek_each and search.targets do not fit together. Asked by a

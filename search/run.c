@@ -103,7 +103,7 @@ static lode_status run_open_whole(run *r, lode_space_options o) {
 
 static lode_status run_open(run *r) {
     lode_space_options space;
-    const lode_dispatch_options timed = {.providers = r->recipe->providers};
+    lode_dispatch_options dispatch = {.providers = r->recipe->providers};
     char *study = NULL;
     lode_status status = LODE_OK;
     lode_set_threads(r->recipe->threads);
@@ -117,8 +117,7 @@ static lode_status run_open(run *r) {
                             lode_space_name(r->space)));
     LODE_GOTO(lode_supernet_create(r->space, NULL, LODE_F32, r->recipe->seed, &r->net));
     LODE_GOTO(run_open_whole(r, space));
-    LODE_GOTO(lode_recipe_dispatch(r->recipe, &r->dispatch));
-    LODE_GOTO(lode_dispatch_create(&timed, &r->timed));
+    LODE_GOTO(lode_dispatch_create(&dispatch, &r->dispatch));
     LODE_GOTO(run_open_known_costs(r));
     LODE_GOTO(run_check_targets(r));
     LODE_GOTO(run_check_memory(r)); /* before anything is on disk */
@@ -139,7 +138,6 @@ static void run_close(run *r) {
     lode_supernet_destroy(r->net);
     lode_space_release(r->whole_space);
     lode_space_release(r->space);
-    lode_dispatch_destroy(r->timed);
     lode_dispatch_destroy(r->dispatch);
     lode_data_close(r->data);
 }

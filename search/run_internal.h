@@ -26,8 +26,7 @@ typedef struct run {
     lode_space *whole_space; /* with space.partial: the same with all channels, else NULL */
     lode_supernet *whole;    /* what costs are measured on: the net, or one of whole_space */
     lode_supernet *net; /* the supernet; its weights are trained when recipe->strategy is set */
-    lode_dispatch *dispatch;        /* trains and judges */
-    lode_dispatch *timed;           /* runs what is measured, with whatever is fastest */
+    lode_dispatch *dispatch;
     lode_cost *cost[RUN_MAX_COSTS]; /* latency_ms, macs, params, then cost.models */
     int n_costs;
     lode_cost *in_loss[RUN_MAX_COSTS]; /* those of them the strategy's loss sees */

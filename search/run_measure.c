@@ -50,7 +50,7 @@ static lode_status measure_run(const run *r, measured_network *m, int64_t n, dou
     lode_profile_networks setup = {.net = net,
                                    .n = n,
                                    .form = LODE_FORM_FOLDED,
-                                   .dispatch = r->timed,
+                                   .dispatch = r->dispatch,
                                    .batch = lode_cost_batch(latency),
                                    .warmup = 5,
                                    .rounds = r->recipe->search.measure_rounds,

@@ -19,7 +19,7 @@ static lode_status run_measure_table(run *r, const char *path) {
     char *journal = lode_format("%s.partial", path);
     LODE_GOTO(journal ? LODE_OK : LODE_ERR_NO_MEMORY);
     o.journal = journal;
-    LODE_GOTO(lode_profile_space(r->whole, r->timed, &o, r->progress, &table));
+    LODE_GOTO(lode_profile_space(r->whole, r->dispatch, &o, r->progress, &table));
     LODE_GOTO(lode_table_write(table, path));
     LODE_GOTO(lode_file_remove(journal));
 done:

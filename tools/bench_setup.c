@@ -161,14 +161,14 @@ static lode_status setup_open_trainer(const bench_request *r, bench_job *j) {
 }
 
 lode_status bench_job_open(const bench_request *r, bench_job *j) {
+    lode_dispatch_options dispatch = {.providers = r->providers};
     lode_status status = LODE_OK;
     memset(j, 0, sizeof *j);
     j->batch = r->batch;
     LODE_GOTO(setup_recipe(r, &j->recipe));
     LODE_GOTO(setup_open_net(r, j));
     LODE_GOTO(setup_open_data(r, j));
-    j->recipe->providers = r->providers;
-    LODE_GOTO(lode_recipe_dispatch(j->recipe, &j->dispatch));
+    LODE_GOTO(lode_dispatch_create(&dispatch, &j->dispatch));
     LODE_GOTO(setup_open_trainer(r, j));
 done:
     if (status != LODE_OK) bench_job_close(j);

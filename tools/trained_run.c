@@ -16,6 +16,7 @@ static lode_status trained_run_space(trained_run *r) {
 
 lode_status trained_run_open(const char *directory, trained_run *r) {
     lode_status status = LODE_OK;
+    lode_dispatch_options dispatch = {0};
     char *recipe = lode_path_join(directory, "recipe.yaml");
     char *weights = lode_path_join(directory, "supernet.safetensors");
     LODE_GOTO(recipe && weights ? LODE_OK : LODE_ERR_NO_MEMORY);
@@ -29,7 +30,8 @@ lode_status trained_run_open(const char *directory, trained_run *r) {
     LODE_GOTO(trained_run_space(r));
     LODE_GOTO(lode_supernet_create(r->space, NULL, LODE_F32, r->recipe->seed, &r->net));
     LODE_GOTO(lode_supernet_load(r->net, weights));
-    LODE_GOTO(lode_recipe_dispatch(r->recipe, &r->dispatch));
+    dispatch.providers = r->recipe->providers;
+    LODE_GOTO(lode_dispatch_create(&dispatch, &r->dispatch));
 done:
     lode_free(recipe);
     lode_free(weights);

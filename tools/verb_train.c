@@ -33,6 +33,7 @@ static lode_status training_open(cli *c, training *t) {
     const char *model = cli_get(c, "model", NULL);
     lode_arch arch;
     int channels = 0, height = 0, width = 0;
+    lode_dispatch_options dispatch = {0};
     if (arch_text && model) return cli_usage_error(c, "give --arch or --model, not both");
     LODE_TRY(cli_need(c, "recipe", &recipe));
     int n_sets = cli_get_all(c, "set", &sets);
@@ -42,7 +43,8 @@ static lode_status training_open(cli *c, training *t) {
     lode_set_threads(cli_flag(c, "threads") ? cli_threads(c) : r->threads);
     LODE_TRY(lode_data_open(&r->data, r->seed, &t->data));
     lode_data_input(t->data, &channels, &height, &width);
-    LODE_TRY(lode_recipe_dispatch(r, &t->dispatch));
+    dispatch.providers = r->providers;
+    LODE_TRY(lode_dispatch_create(&dispatch, &t->dispatch));
     t->fixed = arch_text || model;
     if (model) return lode_subnet_load(model, &t->net);
     lode_space_options o = r->space;
@@ -122,14 +124,15 @@ static lode_status training_finish(cli *c, training *t, const char *output,
     cli_print(c, "%s: %lld epochs, %lld steps, training loss %.4f, %.0f images/s, %.0f s\n", output,
               (long long)result->epochs, (long long)result->steps, result->loss,
               result->images_per_s, result->seconds);
-    cli_result(c, json_pack("{s:s, s:I, s:I, s:f, s:f, s:f, s:f, s:{s:I, s:I, s:I, s:I, s:I}}",
-                            "output", output, "epochs", (json_int_t)result->epochs, "steps",
-                            (json_int_t)result->steps, "loss", result->loss, "test_accuracy",
-                            test.accuracy, "images_per_s", result->images_per_s, "seconds",
-                            result->seconds, "memory", "planned", (json_int_t)result->plan.total,
-                            "measured", (json_int_t)result->peak_bytes, "planned_held",
-                            (json_int_t)result->plan.held, "held", (json_int_t)result->peak_held,
-                            "peak_rss", (json_int_t)lode_peak_rss_bytes()));
+    cli_result(c,
+               json_pack("{s:s, s:I, s:I, s:f, s:f, s:f, s:f, s:{s:I, s:I, s:I, s:I, s:I}}",
+                         "output", output, "epochs", (json_int_t)result->epochs, "steps",
+                         (json_int_t)result->steps, "loss", result->loss, "test_accuracy",
+                         test.accuracy, "images_per_s", result->images_per_s, "seconds",
+                         result->seconds, "memory", "planned", (json_int_t)result->plan.total,
+                         "measured", (json_int_t)result->peak_bytes, "planned_held",
+                         (json_int_t)result->plan.held, "held", (json_int_t)result->peak_held,
+                         "peak_rss", (json_int_t)lode_peak_rss_bytes()));
     return LODE_OK;
 }
 

@@ -2,6 +2,7 @@
    evicted. The lock is held while a primitive is created: two threads that want the same new one
    get one. */
 #include "core/memory.h"
+#include "core/parallel.h"
 #include "ops/onednn/onednn_internal.h"
 
 #include <threads.h>
@@ -193,7 +194,10 @@ static lode_status cache_insert(const onednn_conv_key *key, cache_entry **out) {
         plan_deinit(&e->plan);
         e->live = false;
     }
-    LODE_TRY(plan_init(&e->plan, key));
+    const int before = key->threads == 1 ? lode_alone_begin() : 1; /* primitives know threads */
+    lode_status status = plan_init(&e->plan, key);
+    lode_alone_end(before);
+    LODE_TRY(status);
     e->key = *key;
     e->refs = 0;
     e->live = true;
@@ -257,12 +261,21 @@ static dnnl_status_t args_run(run_args *a, dnnl_primitive_t primitive) {
     return s;
 }
 
-static dnnl_status_t run_reorder(const onednn_plan *p, onednn_md_ref from_md, void *from,
-                                 onednn_md_ref to_md, void *to) {
+static lode_status run_reorder(const onednn_plan *p, onednn_md_ref from_md, void *from,
+                               onednn_md_ref to_md, void *to) {
     run_args a = {.n = 0, .status = dnnl_success};
+    if (!p->reorder) return LODE_OK;
     args_add(&a, DNNL_ARG_FROM, from_md, from);
     args_add(&a, DNNL_ARG_TO, to_md, to);
-    return args_run(&a, p->reorder);
+    return onednn_check(args_run(&a, p->reorder), "reorder weights");
+}
+
+lode_status onednn_plan_pack(const onednn_plan *p, void *outside, void *inside) {
+    return run_reorder(p, onednn_md_get(&p->user_weights), outside, p->weights, inside);
+}
+
+lode_status onednn_plan_unpack(const onednn_plan *p, void *inside, void *outside) {
+    return run_reorder(p, p->weights, inside, onednn_md_get(&p->user_weights), outside);
 }
 
 lode_status onednn_plan_run(const onednn_plan *p, onednn_direction direction, void *src,
@@ -279,19 +292,10 @@ lode_status onednn_plan_run(const onednn_plan *p, onednn_direction direction, vo
                                      DNNL_ARG_DIFF_DST, dnnl_query_src_md,
                                      dnnl_query_diff_weights_md, dnnl_query_diff_dst_md},
     };
-    bool gradient = direction == ONEDNN_BACKWARD_WEIGHTS;
-    onednn_md_ref outside = onednn_md_get(&p->user_weights);
-    void *inside = weights;
-    char *pad = scratch;
-    dnnl_status_t s = dnnl_success;
-    if (p->reorder) {
-        inside = pad + (p->scratch_bytes + 63) / 64 * 64;
-        if (!gradient) s = run_reorder(p, outside, weights, p->weights, inside);
-    }
-    run_args a = {.n = 0, .status = s};
+    run_args a = {.n = 0, .status = dnnl_success};
     args_add(&a, roles[direction].src,
              dnnl_primitive_desc_query_md(p->pd, roles[direction].src_md, 0), src);
-    args_add(&a, roles[direction].weights, p->weights, inside);
+    args_add(&a, roles[direction].weights, p->weights, weights);
     args_add(&a, roles[direction].dst,
              dnnl_primitive_desc_query_md(p->pd, roles[direction].dst_md, 0), dst);
     if (bias)
@@ -300,8 +304,5 @@ lode_status onednn_plan_run(const onednn_plan *p, onednn_direction direction, vo
     if (p->scratch_bytes)
         args_add(&a, DNNL_ARG_SCRATCHPAD,
                  dnnl_primitive_desc_query_md(p->pd, dnnl_query_scratchpad_md, 0), scratch);
-    s = args_run(&a, p->primitive);
-    if (s == dnnl_success && p->reorder && gradient)
-        s = run_reorder(p, p->weights, inside, outside, weights);
-    return onednn_check(s, "run a convolution");
+    return onednn_check(args_run(&a, p->primitive), "run a convolution");
 }

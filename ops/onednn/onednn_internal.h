@@ -19,7 +19,8 @@ typedef enum onednn_direction {
 typedef struct onednn_conv_key {
     int64_t n, c, h, w, o, oh, ow;
     int32_t kernel[2], stride[2], pad[2], dilation[2];
-    int32_t groups, has_bias, direction, threads;
+    int32_t groups, has_bias, direction;
+    int32_t threads; /* 1, or as many as lode_set_threads says */
 } onednn_conv_key;
 
 /* A primitive with what it takes to run it. Images are dense NHWC outside; weights are OIHW outside
@@ -36,8 +37,15 @@ typedef struct onednn_plan {
 lode_status onednn_plan_acquire(const onednn_conv_key *key, onednn_plan **out);
 void onednn_plan_release(onednn_plan *plan);
 
-/* Runs it. src, weights, bias, dst are the memory of the roles above; scratch has scratch_bytes +
-   weights_bytes rounded up to 64 each, 64-byte aligned. */
+/* Weights from outside to inside (and back): `inside` has weights_bytes. Where both are the same
+   nothing is done and `inside` is not touched: use what onednn_plan_inside says. */
+static inline void *onednn_plan_inside(const onednn_plan *p, void *outside, void *inside) {
+    return p->reorder ? inside : outside;
+}
+lode_status onednn_plan_pack(const onednn_plan *plan, void *outside, void *inside);
+lode_status onednn_plan_unpack(const onednn_plan *plan, void *inside, void *outside);
+/* Runs it, on weights inside. src, weights, bias, dst are the memory of the roles above; scratch
+   has scratch_bytes, 64-byte aligned. */
 lode_status onednn_plan_run(const onednn_plan *plan, onednn_direction direction, void *src,
                             void *weights, void *bias, void *dst, void *scratch);
 

@@ -1,15 +1,44 @@
 /* linear, matmul and batch_matmul: dnnl_sgemm, which takes strides and transposes as they are and
-   needs no primitive. */
+   needs no primitive. It would split sums by thread, so the longer side of the result is cut into
+   pieces by its length alone, each multiplied by one thread: the same bits with any number. */
+#include "core/parallel.h"
 #include "ops/native/matrix.h"
 #include "ops/onednn/onednn_internal.h"
+
+#include <stdatomic.h>
+
+enum { MATMUL_PIECES = 8, MATMUL_LEAST = 32 }; /* rows or columns of a piece */
+
+typedef struct matmul_job {
+    bool trans_a, trans_b, by_rows;
+    int64_t m, n, k, lda, ldb, ldc;
+    const float *a, *b;
+    float beta, *c;
+    atomic_int status;
+} matmul_job;
+
+static void matmul_piece(void *ctx, int64_t piece, int64_t begin, int64_t end) {
+    matmul_job *j = ctx;
+    const int64_t rows = j->by_rows ? begin : 0, cols = j->by_rows ? 0 : begin;
+    (void)piece;
+    const int before = lode_alone_begin();
+    dnnl_status_t s = dnnl_sgemm(j->trans_a ? 'T' : 'N', j->trans_b ? 'T' : 'N',
+                                 j->by_rows ? end - begin : j->m, j->by_rows ? j->n : end - begin,
+                                 j->k, 1.0f, j->a + rows * (j->trans_a ? 1 : j->lda), j->lda,
+                                 j->b + cols * (j->trans_b ? j->ldb : 1), j->ldb, j->beta,
+                                 j->c + rows * j->ldc + cols, j->ldc);
+    lode_alone_end(before);
+    if (s != dnnl_success) atomic_store(&j->status, (int)s);
+}
 
 static lode_status matmul_sgemm(bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k,
                                 const float *a, int64_t lda, const float *b, int64_t ldb,
                                 float beta, float *c, int64_t ldc, void *scratch) {
+    matmul_job j = {trans_a, trans_b, m >= n, m, n, k, lda, ldb, ldc, a, b, beta, c, 0};
+    const int64_t length = j.by_rows ? m : n, share = (length + MATMUL_PIECES - 1) / MATMUL_PIECES;
     (void)scratch;
-    return onednn_check(dnnl_sgemm(trans_a ? 'T' : 'N', trans_b ? 'T' : 'N', m, n, k, 1.0f, a, lda,
-                                   b, ldb, beta, c, ldc),
-                        "multiply matrices");
+    lode_parallel_for(length, share > MATMUL_LEAST ? share : MATMUL_LEAST, matmul_piece, &j);
+    return onednn_check((dnnl_status_t)atomic_load(&j.status), "multiply matrices");
 }
 static const lode_gemm matmul_gemm = {matmul_sgemm, NULL};
 
