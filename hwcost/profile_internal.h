@@ -114,7 +114,7 @@ LODE_API lode_status profile_space(lode_supernet *net, lode_dispatch *dispatch,
 
 /* A pass lies between two passes of the reference network, which took before[i] and after[i] ms.
    *own: what the reference takes when nothing slows the machine down: the middle of its fastest
-   state, as long as that lasted a tenth of the time. */
+   state, as long as that lasted 3 % of the time. */
 LODE_API lode_status profile_own_speed(const double *before, const double *after, int64_t n,
                                        double *own);
 /* Was the machine at its own speed, before and after? */

@@ -56,7 +56,7 @@ static void the_fast_state_is_the_machines_own(void **state) {
     assert_true(profile_at_speed(1.04, 0.96, own));
     assert_false(profile_at_speed(1.37, 1, own) || profile_at_speed(1, 1.37, own));
     /* A few passes that were faster than ever again are no state. */
-    for (int i = 0; i < 200; i++) before[i] = after[i] = i < 8 ? 0.7 : 2;
+    for (int i = 0; i < 200; i++) before[i] = after[i] = i < 4 ? 0.7 : 2;
     assert_ok(profile_own_speed(before, after, 200, &own));
     assert_near(own, 2, 1e-12);
     /* Nothing lasted. */
