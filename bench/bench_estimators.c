@@ -298,7 +298,7 @@ static const estimator estimators[] = {
     {"straight-through, tau 0.3", "one-hot", GUMBEL("hard", "0.3")},
     {"one path (GDAS), tau 1", "one path", GUMBEL("one_path", "1")},
     {"one path (GDAS), tau 0.3", "one path", GUMBEL("one_path", "0.3")},
-    {"the same, as its code counts", "one path", GUMBEL("one_path, skipped: sum", "1")},
+    {"one path, as GDAS' code counts", "one path", GUMBEL("one_path, skipped: sum", "1")},
     {"binary gates, all paths", "gates", "binary_gates", "{paths: all}", 0, 0},
     {"binary gates, two paths", "gates", "binary_gates", "{paths: two}", 0, 0},
     {"REINFORCE, no baseline", "score", NULL, NULL, 1, BASELINE_NONE},
