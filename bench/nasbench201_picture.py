@@ -7,7 +7,7 @@ bench/nasbench201_searches.py: RESULTS-epochs.csv becomes RESULTS.svg.
 import csv
 import sys
 
-COLORS = {"gdas": "#4477aa", "binary-gates": "#66ccee", "darts-first": "#ee6677",
+COLORS = {"gdas": "#4477aa", "gdas-sum": "#ee8866", "binary-gates": "#66ccee", "darts-first": "#ee6677",
           "darts-60-epochs": "#000000", "darts-second": "#aa3377", "xnas": "#228833", "gumbel-soft": "#ccbb44",
           "pc-darts": "#888888"}
 PANELS = [("skip_probability", "skip_connect"), ("none_probability", "none"),
