@@ -366,6 +366,8 @@ static lode_status study_nothing_feasible(const lode_study_job *job, int64_t ask
 lode_status lode_study_run(lode_study *s, const lode_study_job *job) {
     int batch = job->batch > 0 && job->batch <= STUDY_MAX_BATCH ? job->batch : 8;
     int64_t max_asks = job->max_asks > 0 ? job->max_asks : 200 * job->trials;
+    /* Proposals without anything new before it gives up: a tight limit needs many. */
+    const int64_t patience = 20 * job->trials > 800 ? 20 * job->trials : 800;
     study_counts counts = {0};
     /* What the journal holds already counts as evaluated; replaying the turns answers it again. */
     counts.evaluated = study_count_done(s, job->origin);
@@ -377,7 +379,7 @@ lode_status lode_study_run(lode_study *s, const lode_study_job *job) {
         LODE_TRY(study_turn(s, job, turn, batch, &counts));
         snprintf(text, sizeof text, "%lld proposed", (long long)counts.asks);
         lode_progress_update(job->progress, job->origin, counts.evaluated, job->trials, text);
-        if (counts.stale >= 100) break;
+        if (counts.stale * batch >= patience) break;
     }
     if (counts.evaluated == 0) return study_nothing_feasible(job, counts.asks);
     if (counts.evaluated < job->trials)
