@@ -118,9 +118,10 @@ done:
     return status;
 }
 
-lode_status profile_space(lode_supernet *net, lode_dispatch *dispatch,
-                          const lode_profile_options *options, const profile_clock *clock,
-                          const lode_progress *progress, lode_table **out) {
+lode_status lode_profile_space_clocked(lode_supernet *net, lode_dispatch *dispatch,
+                                       const lode_profile_options *options,
+                                       const profile_clock *clock, const lode_progress *progress,
+                                       lode_table **out) {
     *out = NULL;
     lode_status status = LODE_OK;
     lode_table *table = NULL;
@@ -165,6 +166,6 @@ done:
 lode_status lode_profile_space(lode_supernet *net, lode_dispatch *dispatch,
                                const lode_profile_options *options, const lode_progress *progress,
                                lode_table **out) {
-    const profile_clock clock = profile_clock_here();
-    return profile_space(net, dispatch, options, &clock, progress, out);
+    const profile_clock clock = lode_profile_clock_here();
+    return lode_profile_space_clocked(net, dispatch, options, &clock, progress, out);
 }

@@ -36,8 +36,8 @@ static void fit_judge(const profile_line *l, double stolen, char *doubt, size_t 
         *doubt = '\0';
 }
 
-lode_status profile_fit_line(const double *sum, const double *measured, int64_t n, double stolen,
-                             profile_line *out) {
+lode_status lode_profile_fit_line(const double *sum, const double *measured, int64_t n,
+                                  double stolen, profile_line *out) {
     lode_agreement a;
     lode_summary share;
     lode_status status = LODE_OK;
@@ -73,7 +73,7 @@ lode_status profile_fit(lode_supernet *net, int64_t batch, const lode_arch *arch
     LODE_GOTO(sum ? LODE_OK : LODE_ERR_NO_MEMORY);
     LODE_GOTO(lode_cost_from_model(lode_cost_model_find("table"), table, net, batch, &cost));
     for (int64_t i = 0; i < n; i++) LODE_GOTO(lode_cost_hard(cost, &arch[i], &sum[i]));
-    LODE_GOTO(profile_fit_line(sum, measured, n, stolen, &line));
+    LODE_GOTO(lode_profile_fit_line(sum, measured, n, stolen, &line));
     lode_table_set_fit(table, line.constant, line.slope, line.mape, n);
     lode_table_set_doubt(table, line.doubt);
     if (*line.doubt) lode_log(LODE_LOG_WARN, "do not rely on this table: %s", line.doubt);

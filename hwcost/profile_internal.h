@@ -13,7 +13,7 @@ typedef struct profile_clock {
     double (*own)(void); /* processor time of this thread; NULL where several compute */
     double own_cost_s;   /* one reading of it */
 } profile_clock;
-LODE_API profile_clock profile_clock_here(void);
+LODE_API profile_clock lode_profile_clock_here(void);
 
 /* ---- profile_run.c: times of calls ---- */
 
@@ -100,25 +100,26 @@ typedef struct profile_line {
     double whole; /* median of measured / sum */
     char doubt[256];
 } profile_line;
-LODE_API lode_status profile_fit_line(const double *sum, const double *measured, int64_t n,
-                                      double stolen, profile_line *out);
+LODE_API lode_status lode_profile_fit_line(const double *sum, const double *measured, int64_t n,
+                                           double stolen, profile_line *out);
 
 /* ---- profile.c ---- */
 
 /* lode_profile_space by other clocks. */
-LODE_API lode_status profile_space(lode_supernet *net, lode_dispatch *dispatch,
-                                   const lode_profile_options *options, const profile_clock *clock,
-                                   const lode_progress *progress, lode_table **out);
+LODE_API lode_status lode_profile_space_clocked(lode_supernet *net, lode_dispatch *dispatch,
+                                                const lode_profile_options *options,
+                                                const profile_clock *clock,
+                                                const lode_progress *progress, lode_table **out);
 
 /* ---- profile_speed.c: the machine's own speed ---- */
 
 /* A pass lies between two passes of the reference network, which took before[i] and after[i] ms.
    *own: what the reference takes when nothing slows the machine down: the middle of its fastest
    state, as long as that lasted 3 % of the time. */
-LODE_API lode_status profile_own_speed(const double *before, const double *after, int64_t n,
-                                       double *own);
+LODE_API lode_status lode_profile_own_speed(const double *before, const double *after, int64_t n,
+                                            double *own);
 /* Was the machine at its own speed, before and after? */
-LODE_API bool profile_at_speed(double before, double after, double own);
+LODE_API bool lode_profile_at_speed(double before, double after, double own);
 
 /* ---- profile_visits.c: many of them, in turn ---- */
 

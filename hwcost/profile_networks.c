@@ -37,7 +37,7 @@ static lode_status profile_visit_networks(const lode_profile_networks *s, profil
     const int64_t kinds = s->table ? 2 : 1;
     profile_visit *v = LODE_NEW_ARRAY(profile_visit, kinds * s->n);
     json_t *about = profile_about("networks", s->net[0], s->batch, kinds * s->n, 2);
-    const profile_clock clock = profile_clock_here();
+    const profile_clock clock = lode_profile_clock_here();
     double stolen;
     const profile_schedule schedule = {.warmup = s->warmup,
                                        .rounds = s->rounds,

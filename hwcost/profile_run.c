@@ -25,7 +25,7 @@ static const double run_interrupted = 0.01;
 
 /* ---- clocks ---- */
 
-profile_clock profile_clock_here(void) {
+profile_clock lode_profile_clock_here(void) {
     profile_clock c = {.wall = lode_clock};
     if (lode_get_threads() > 1) return c;
     c.own = lode_thread_clock;

@@ -23,11 +23,12 @@ static int speed_compare(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-bool profile_at_speed(double before, double after, double own) {
+bool lode_profile_at_speed(double before, double after, double own) {
     return fabs(before / own - 1) <= speed_window && fabs(after / own - 1) <= speed_window;
 }
 
-lode_status profile_own_speed(const double *before, const double *after, int64_t n, double *own) {
+lode_status lode_profile_own_speed(const double *before, const double *after, int64_t n,
+                                   double *own) {
     double *t = LODE_NEW_ARRAY(double, n + 1);
     int64_t k = 0;
     if (t == NULL) return LODE_ERR_NO_MEMORY;

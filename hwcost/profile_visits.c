@@ -104,7 +104,7 @@ static lode_status visits_round(visits *w, int64_t number, bool keep) {
 /* ---- what counts ---- */
 
 static bool visits_at_speed(const visits *w, int64_t pass) {
-    return profile_at_speed(w->before[pass], w->after[pass], w->own);
+    return lode_profile_at_speed(w->before[pass], w->after[pass], w->own);
 }
 
 /* A visit that was hardly ever met at that speed keeps all its passes. */
@@ -132,7 +132,7 @@ static int64_t visits_times(const visits *w, int64_t i, double *out) {
 /* own and counted of all rounds so far; *least: of counted. */
 static lode_status visits_count(visits *w, int64_t *least) {
     *least = w->rounds;
-    LODE_TRY(profile_own_speed(w->before, w->after, w->rounds * w->n, &w->own));
+    LODE_TRY(lode_profile_own_speed(w->before, w->after, w->rounds * w->n, &w->own));
     for (int64_t i = 0; i < w->n; i++) {
         w->counted[i] = 0;
         for (int64_t r = 0; r < w->rounds; r++) w->counted[i] += visits_at_speed(w, r * w->n + i);

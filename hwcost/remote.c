@@ -50,7 +50,7 @@ lode_status remote_add(remote_session *s, lode_job_kind kind, char *name, const 
    comes around again. */
 static bool remote_at_speed(const remote_session *s, const remote_job *j) {
     return j->since >= s->n_references ||
-           profile_at_speed(s->reference[j->since - 1], s->reference[j->since], s->own);
+           lode_profile_at_speed(s->reference[j->since - 1], s->reference[j->since], s->own);
 }
 
 /* What was measured at another speed is measured again, a few times. */
@@ -73,7 +73,7 @@ static lode_status remote_take_reference(remote_session *s, const double *ms, in
     s->reference[s->n_references++] = now.median;
     s->due = 0;
     if (s->n_references < 2) return LODE_OK;
-    LODE_TRY(profile_own_speed(s->reference, s->reference + 1, s->n_references - 1, &s->own));
+    LODE_TRY(lode_profile_own_speed(s->reference, s->reference + 1, s->n_references - 1, &s->own));
     remote_forget(s);
     return LODE_OK;
 }

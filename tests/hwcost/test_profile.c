@@ -14,7 +14,7 @@ static profile_line line_of(double constant, double slope, double scatter, doubl
         sum[i] = 10 + 2.5 * i;
         measured[i] = (constant + slope * sum[i]) * (1 + (i % 2 ? scatter : -scatter));
     }
-    assert_ok(profile_fit_line(sum, measured, 12, stolen, &line));
+    assert_ok(lode_profile_fit_line(sum, measured, 12, stolen, &line));
     return line;
 }
 
@@ -51,17 +51,17 @@ static void the_fast_state_is_the_machines_own(void **state) {
         before[i] = (fast ? 1 : 1.37) * (1 + 0.03 * (lode_rng_uniform(&rng) - 0.5));
         after[i] = (i % 10 ? before[i] : 1.37) * (1 + 0.03 * (lode_rng_uniform(&rng) - 0.5));
     }
-    assert_ok(profile_own_speed(before, after, 200, &own));
+    assert_ok(lode_profile_own_speed(before, after, 200, &own));
     assert_near(own, 1, 0.01);
-    assert_true(profile_at_speed(1.04, 0.96, own));
-    assert_false(profile_at_speed(1.37, 1, own) || profile_at_speed(1, 1.37, own));
+    assert_true(lode_profile_at_speed(1.04, 0.96, own));
+    assert_false(lode_profile_at_speed(1.37, 1, own) || lode_profile_at_speed(1, 1.37, own));
     /* A few passes that were faster than ever again are no state. */
     for (int i = 0; i < 200; i++) before[i] = after[i] = i < 4 ? 0.7 : 2;
-    assert_ok(profile_own_speed(before, after, 200, &own));
+    assert_ok(lode_profile_own_speed(before, after, 200, &own));
     assert_near(own, 2, 1e-12);
     /* Nothing lasted. */
     for (int i = 0; i < 3; i++) before[i] = 1 + i, after[i] = 2 + 2 * i;
-    assert_ok(profile_own_speed(before, after, 3, &own));
+    assert_ok(lode_profile_own_speed(before, after, 3, &own));
     assert_true(own >= 1.5 && own <= 4.5);
 }
 
@@ -94,7 +94,7 @@ static lode_table *table_by(const profile_clock *clock) {
     assert_ok(lode_profile_network(net, &arch, LODE_FORM_FOLDED, dispatch, 8, 2, 15, &pass));
     slice = 1e-3 * pass.median / 1.5;
     theft = 2 * slice;
-    assert_ok(profile_space(net, dispatch, &o, clock, NULL, &table));
+    assert_ok(lode_profile_space_clocked(net, dispatch, &o, clock, NULL, &table));
     lode_dispatch_destroy(dispatch);
     lode_supernet_destroy(net);
     lode_space_release(space);
