@@ -63,9 +63,9 @@ def main():
         out += panel(prefix + "-epochs.csv", column, title, LEFT + i * (WIDTH + GAP))
     x = LEFT
     for m in mean_curves(prefix + "-epochs.csv", "entropy"):
-        out.append(f'<path d="M{x} {height - 14}h18" stroke="{COLORS[m]}" stroke-width="3"/>'
-                   f'<text x="{x + 24}" y="{height - 10}">{m}</text>')
-        x += 44 + 8 * len(m)
+        out.append(f'<path d="M{x:.0f} {height - 14}h18" stroke="{COLORS[m]}" stroke-width="3"/>'
+                   f'<text x="{x + 24:.0f}" y="{height - 10}">{m}</text>')
+        x += 34 + 7.4 * len(m)
     with open(prefix + ".svg", "w") as f:
         f.write("\n".join(out + ["</svg>"]) + "\n")
 
