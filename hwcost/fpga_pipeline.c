@@ -182,29 +182,32 @@ done:
     return status;
 }
 
+/* The engine of a call; false: it has no weights and needs none. */
+static bool pipeline_engine(const fpga *f, const lode_trace_call *call, lode_fpga_layer *layer,
+                            lode_fpga_tile *tile) {
+    lode_work w;
+    lode_work_of(call, &w);
+    if (!(w.weights > 0)) return false;
+    pipeline_layer_of(&w, layer);
+    *tile = pipeline_tile(f, layer);
+    return true;
+}
+
 static lode_status fpga_pipeline_dsp_of(void *self, const lode_trace_call *call, double *out) {
     const fpga *f = self;
-    lode_work w;
     lode_fpga_layer l;
-    lode_work_of(call, &w);
-    *out = 0;
-    if (!(w.weights > 0)) return LODE_OK;
-    pipeline_layer_of(&w, &l);
-    lode_fpga_tile t = pipeline_tile(f, &l);
-    *out = (double)(t.m * t.n) * fpga_dsp_per_unit(f->dtype);
+    lode_fpga_tile t;
+    *out = pipeline_engine(f, call, &l, &t) ? (double)(t.m * t.n) * fpga_dsp_per_unit(f->dtype) : 0;
     return LODE_OK;
 }
 
 static lode_status fpga_pipeline_bram_of(void *self, const lode_trace_call *call, double *out) {
     const fpga *f = self;
-    lode_work w;
     lode_fpga_layer l;
-    lode_work_of(call, &w);
-    *out = 0;
-    if (!(w.weights > 0)) return LODE_OK;
-    pipeline_layer_of(&w, &l);
-    lode_fpga_tile t = pipeline_tile(f, &l);
-    *out = lode_fpga_bram18k(&l, &t, 8 * lode_hardware_dtype_bytes(f->dtype));
+    lode_fpga_tile t;
+    *out = pipeline_engine(f, call, &l, &t)
+               ? lode_fpga_bram18k(&l, &t, 8 * lode_hardware_dtype_bytes(f->dtype))
+               : 0;
     return LODE_OK;
 }
 
