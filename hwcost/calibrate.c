@@ -30,9 +30,13 @@ const char *lode_calibration_space(void) {
            "  - {op: conv, kernel: 3, channels: 16, stride: 1}\n"
            "  - {choice: all, channels: 16}\n"
            "  - {choice: all, channels: 32, stride: 2, repeat: 2}\n"
+           "  - {choice: all, channels: 8}\n" /* few channels at each size: small calls */
            "  - {choice: all, channels: 64, stride: 2, repeat: 2}\n"
+           "  - {choice: all, channels: 16, repeat: 2}\n"
            "  - {choice: all, channels: 128, stride: 2, repeat: 2}\n"
+           "  - {choice: all, channels: 32, repeat: 2}\n"
            "  - {choice: all, channels: 256, stride: 2, repeat: 2}\n"
+           "  - {choice: all, channels: 64, repeat: 2}\n"
            "  - {op: conv, kernel: 1, channels: 1280}\n"
            "  - {op: global_pool}\n"
            "  - {op: linear}\n";
@@ -40,7 +44,10 @@ const char *lode_calibration_space(void) {
 
 /* ---- the fit ---- */
 
-enum { FIT_MAX = 2 * LODE_N_WORK_CLASSES + LODE_ROOFLINE_LEVELS };
+enum {
+    FIT_MAX = 3 * LODE_N_WORK_CLASSES + LODE_ROOFLINE_LEVELS,
+    FIT_FEW = 4 /* fewer calls of a class do not tell its share of the peak from its overhead */
+};
 
 typedef struct fit {
     const lode_work *work;
@@ -98,10 +105,15 @@ static void fit_guess(fit *f) {
     for (int k = 0; k < LODE_N_WORK_CLASSES; k++) {
         bool known = count[k] > 0 && best[k] > 0;
         r->efficiency[k] = known ? best[k] / r->peak_gflops : 1;
-        r->overhead_us[k] = count[k] > 0 ? 0.3 * least[k] : 0;
+        r->overlap[k] = known && count[k] >= FIT_FEW ? 0.5 : 1;
         if (known) fit_add(f, &r->efficiency[k], 1);
-        if (count[k] > 0) fit_add(f, &r->overhead_us[k], 1e9);
+        if (count[k] < FIT_FEW) continue;
+        r->overhead_us[k] = 0.3 * least[k];
+        fit_add(f, &r->overhead_us[k], 1e9);
+        if (known) fit_add(f, &r->overlap[k], 1);
     }
+    for (int k = 0; k < LODE_N_WORK_CLASSES; k++)
+        if (count[k] < FIT_FEW) r->overhead_us[k] = 0.3 * least[LODE_WORK_OTHER];
 }
 
 /* Tries one parameter larger and smaller by the step; keeps what is better. */

@@ -38,11 +38,14 @@ static double roofline_lanes(const lode_roofline *r, const lode_work *w) {
 double lode_roofline_us(const lode_roofline *r, const lode_work *w) {
     double bytes[LODE_ROOFLINE_LEVELS];
     double reached = r->peak_gflops * r->efficiency[w->what] * roofline_lanes(r, w);
-    double us = w->flops / (1e3 * reached);
+    const double arithmetic = w->flops / (1e3 * reached);
+    double memory = 0;
     if (w->output <= 0) return 0; /* a view */
     lode_roofline_bytes(r, w, bytes);
-    for (int l = 0; l < r->n_levels; l++) us = fmax(us, bytes[l] / (1e3 * r->level[l].gbps));
-    return us + r->overhead_us[w->what];
+    for (int l = 0; l < r->n_levels; l++)
+        memory = fmax(memory, bytes[l] / (1e3 * r->level[l].gbps));
+    return fmax(arithmetic, memory) + (1 - r->overlap[w->what]) * fmin(arithmetic, memory) +
+           r->overhead_us[w->what];
 }
 
 double lode_roofline_pj(const lode_roofline *r, const lode_work *w) {
@@ -126,6 +129,7 @@ static lode_status roofline_read(lode_yaml *root, lode_roofline *r) {
     LODE_TRY(roofline_read_peak(root, r));
     LODE_TRY(lode_yaml_f64(root, "vector", 1, 1, 65536, &r->vector));
     LODE_TRY(roofline_read_classes(root, "efficiency", 1, 1e-6, 1, r->efficiency));
+    LODE_TRY(roofline_read_classes(root, "overlap", 1, 0, 1, r->overlap));
     LODE_TRY(roofline_read_classes(root, "overhead_us", 0, 0, 1e9, r->overhead_us));
     LODE_TRY(lode_yaml_f64(root, "network_us", 0, 0, 1e9, &r->network_us));
     LODE_TRY(roofline_read_memory(root, r));
@@ -159,6 +163,7 @@ char *lode_roofline_text(const lode_roofline *r) {
                   r->peak_gflops);
     if (r->vector > 1) lode_text_add(&t, "vector: %g\n", r->vector);
     roofline_add_classes(&t, "efficiency", r->efficiency);
+    roofline_add_classes(&t, "overlap", r->overlap);
     roofline_add_classes(&t, "overhead_us", r->overhead_us);
     if (r->network_us > 0) lode_text_add(&t, "network_us: %.4g\n", r->network_us);
     lode_text_add(&t, "memory:\n");

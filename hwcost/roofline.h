@@ -1,13 +1,16 @@
 /* roofline.h: time of a call as the longest of what arithmetic and each level of memory need, plus
    an overhead (Williams, Waterman & Patterson 2009; methods D2):
 
-       t = max( flops / (P u), max_l bytes_l / B_l ) + t0
+       t = max(a, m) + (1 - v) min(a, m) + t0,  a = flops / (P u),  m = max_l bytes_l / B_l
+
+   v says how much of the shorter of the two is hidden behind the longer: 1, the roofline proper,
+   where arithmetic and memory do not wait for each other, 0 where they take turns.
 
    P is the peak for the device's dtype, u what share of it a class of work reaches, times the share
-   of vector lanes in use, C_out / (ceil(C_out / v) v). bytes_l is what crosses level l: all inputs,
-   weights and results once (the first level), or, of a level whose next inner one holds them all,
-   nothing; otherwise the traffic of the better of two blockings, with half of the inner level for
-   the operand that stays:
+   of vector lanes in use, C_out / (ceil(C_out / l) l) of l lanes. bytes_l is what crosses level l:
+   all inputs, weights and results once (the first level), or, of a level whose next inner one holds
+   them all, nothing; otherwise the traffic of the better of two blockings, with half of the inner
+   level for the operand that stays:
 
        O + min( I ceil(W / (S/2)) + W,  W ceil(I / (S/2)) + I )
 
@@ -31,6 +34,7 @@ typedef struct lode_roofline {
     double peak_gflops;                      /* for the dtype */
     double vector;                           /* channels a vector holds; 1: any number is as good */
     double efficiency[LODE_N_WORK_CLASSES];  /* share of the peak */
+    double overlap[LODE_N_WORK_CLASSES];     /* 1: all hidden, a file's default */
     double overhead_us[LODE_N_WORK_CLASSES]; /* per call */
     double network_us;                       /* once per network */
     int n_levels;

@@ -37,7 +37,7 @@ static lode_status measure_run(cli *c) {
     LODE_GOTO(timed_sample(&v, 78)); /* others than those of verify */
     LODE_GOTO(timed_run(&v));
     LODE_GOTO(timed_write_rows(&v, energy, path));
-    if (v.remote.journal) LODE_GOTO(lode_file_remove(v.remote.journal));
+    LODE_GOTO(lode_file_remove(v.remote.used ? v.remote.journal : v.journal));
     cli_print(c,
               "%s: %lld networks of space %s; `lode cost fit -t %s --column latency_ms` makes a "
               "cost of them\n",

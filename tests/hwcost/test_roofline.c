@@ -63,7 +63,7 @@ static void numbers_on_paper(void **state) {
 
 #define LEVELS                                                                                     \
     "name: x\nkind: roofline\npeak_gflops: {f32: 1.0e9}\nvector: 16\n"                             \
-    "efficiency: {conv: 0.5}\noverhead_us: {linear: 3, other: 2}\n"                                \
+    "efficiency: {conv: 0.5}\noverlap: {depthwise: 0.25}\noverhead_us: {linear: 3, other: 2}\n"    \
     "memory: [{level: L1, kib: 32, gbps: 100}, {level: L2, kib: 1024, gbps: 50}, "                 \
     "{level: DRAM, gbps: 10}]\n"
 
@@ -90,6 +90,10 @@ static void levels_lanes_and_overheads(void **state) {
     /* 24 channels fill 24 of 32 lanes. */
     lode_work lanes = {.what = LODE_WORK_CONV, .output = 1, .flops = 1e12, .out_c = 24};
     assert_near(lode_roofline_us(r, &lanes), 1e12 / (1e12 * 0.5 * 0.75), 1e-12);
+    /* 0.3 us of arithmetic, 0.24 us of memory, of which a quarter hides. */
+    lode_work both = {
+        .what = LODE_WORK_DEPTHWISE, .input = 3000, .output = 3000, .out_c = 16, .flops = 300e9};
+    assert_near(lode_roofline_us(r, &both), 0.3 + 0.75 * 0.24 + 0, 1e-12);
     lode_work view = {.what = LODE_WORK_OTHER};
     assert_near(lode_roofline_us(r, &view), 0, 0);
     lode_hardware_close(h);
@@ -124,6 +128,7 @@ static void calibration_finds_the_roofline(void **state) {
     const lode_roofline *truth =
         read_roofline("name: x\nkind: roofline\npeak_gflops: {f32: 80}\n"
                       "efficiency: {conv: 1, pointwise: 0.8, depthwise: 0.2, linear: 0.5}\n"
+                      "overlap: {conv: 0.9, pointwise: 0.6, depthwise: 0.1}\n"
                       "overhead_us: {conv: 3, pointwise: 2, depthwise: 4, linear: 1, other: 2}\n"
                       "memory: [{level: L1, kib: 64, gbps: 60}, {level: L2, kib: 1024, gbps: 30}, "
                       "{level: DRAM, gbps: 8}]\n",

@@ -39,6 +39,7 @@ cpu=$(awk '/Cpus_allowed_list/ {sub("[,-].*", "", $2); print $2}' /proc/self/sta
 build -o x.json --rounds 3 --cpus "$cpu" > out 2> err || { cat err; fail "one CPU"; }
 build -o y.json --rounds 3 --cpus x > out 2> err; [ $? -eq 3 ] && grep -q "want numbers and ranges" err || { cat err; fail "CPUs"; }
 "$LODE" cost measure -s fbnet-fashion -n 12 --rounds 3 --threads 1 -o rows.csv > out 2> err || { cat err; fail "rows"; }
+[ -e rows.csv.partial ] && fail "the journal of the rows is left over"
 "$LODE" cost fit -s fbnet-fashion -t rows.csv --column latency_ms --model linear --held-out 0.2 -o p > out 2> err || { cat err; fail "fit"; }
 "$LODE" cost verify -s fbnet-fashion -n 5 --rounds 3 --threads 1 --cost latency_ms=w.json --cost latency_ms=./p > out 2> err || { cat err; fail "verify"; }
 [ "$(grep -c "5 networks, ms: MAPE" out)" -eq 2 ] || { cat out; fail "a line per cost"; }
