@@ -1,7 +1,7 @@
 #!/bin/bash
 # How well does each cost model predict this machine? A table, a calibrated roofline, and predictors fitted to
 # measured networks, all against the same 100 random networks of each space (docs/results/this-machine.md).
-#   bench/this_machine.sh DIR [SPACE ...]        five to ten minutes a space; leave the machine alone meanwhile
+#   bench/this_machine.sh DIR [SPACE ...]        five to eight minutes a space; leave the machine alone meanwhile
 # What is there is not made again. LODE names the command (default build/lode), THREADS how many (1).
 set -euo pipefail
 here=$(cd "$(dirname "$0")/.." && pwd)
@@ -17,7 +17,7 @@ for space; do
         [ -e "$space-$model" ] || run cost fit -s "$space" -t "$space.csv" --column latency_ms --model $model --held-out 0.05 \
             -o "$space-$model"
     done
-    [ -e "$space.txt" ] || run cost verify -s "$space" -n 100 --rounds 100 --cost "latency_ms=$space.json" \
+    [ -e "$space.txt" ] || run cost verify -s "$space" -n 100 --rounds 150 --cost "latency_ms=$space.json" \
         --cost latency_ms=./calibrated.yaml --cost "latency_ms=./$space-mlp" --cost "latency_ms=./$space-gbdt" \
         --rows "$space-verify.csv" > "$space.txt"
     cat "$space.txt"

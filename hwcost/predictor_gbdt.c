@@ -1,7 +1,9 @@
 /* predictor_gbdt.c   gradient-boosted trees, by the XGBoost library (Chen & Guestrin 2016).
 
-   Squared error, exact splits, one thread: the same rows give the same trees. Rounds are added
-   until validation has not improved for a while, and cut off at the best. The library is optional
+   Squared error, exact splits, one thread: the same rows give the same trees. How many there are is
+   what validation says: rounds are added until it has not improved for a while. Few rows for
+   validation say little, so then each fifth of all rows validates trees of the other four, and the
+   five are added up. The trees that are kept are of all rows, that many. The library is optional
    (libxgboost-dev); a build without it knows the kind and says what is missing. The model is kept
    in the library's own bytes (UBJSON), as one tensor of the predictor's file. */
 #include "core/memory.h"
@@ -87,18 +89,98 @@ static lode_status gbdt_validate(BoosterHandle b, int round, DMatrixHandle valid
     return LODE_OK;
 }
 
-static lode_status gbdt_boost(predictor_job *job, BoosterHandle b, DMatrixHandle train,
-                              DMatrixHandle valid) {
+/* ---- how many trees ---- */
+
+enum { GBDT_FOLDS = 5, GBDT_MANY = 100 /* rows for validation that are enough */ };
+
+/* Trees of some rows, judged by others. */
+typedef struct gbdt_trial {
+    DMatrixHandle train, valid;
+    int64_t n_valid;
+    BoosterHandle booster;
+} gbdt_trial;
+
+static void gbdt_trial_deinit(gbdt_trial *t) {
+    if (t->booster) XGBoosterFree(t->booster);
+    if (t->train) XGDMatrixFree(t->train);
+    if (t->valid) XGDMatrixFree(t->valid);
+}
+
+static lode_status gbdt_trial_init(gbdt_trial *t, const predictor_job *job, DMatrixHandle train,
+                                   DMatrixHandle valid, int64_t n_valid) {
+    const DMatrixHandle both[] = {train, valid};
+    *t = (gbdt_trial){.train = train, .valid = valid, .n_valid = n_valid};
+    GBDT_TRY(XGBoosterCreate(both, 2, &t->booster));
+    return gbdt_configure(t->booster, job);
+}
+
+/* Rows i with i mod GBDT_FOLDS == fold validate. Train and valid are one block of rows. */
+static lode_status gbdt_fold(const predictor_job *job, int f, int fold, gbdt_trial *t) {
+    const int64_t n = job->train.n + job->valid.n;
+    lode_status status = LODE_OK;
+    double *x = lode_alloc((size_t)(n * f), sizeof *x), *y = LODE_NEW_ARRAY(double, n);
+    DMatrixHandle part[2] = {NULL, NULL};
+    int64_t count[2] = {0, 0}, at = 0;
+    LODE_GOTO(x && y ? LODE_OK : LODE_ERR_NO_MEMORY);
+    for (int valid = 0; valid < 2; valid++, at += count[valid - 1]) {
+        for (int64_t i = 0; i < n; i++) {
+            if ((i % GBDT_FOLDS == fold) != (valid == 1)) continue;
+            const int64_t row = at + count[valid]++;
+            memcpy(x + row * f, job->train.x + i * f, (size_t)f * sizeof *x);
+            y[row] = job->train.y[i];
+        }
+        LODE_GOTO(gbdt_matrix(x + at * f, y + at, count[valid], f, &part[valid]));
+    }
+    LODE_GOTO(gbdt_trial_init(t, job, part[0], part[1], count[1]));
+    part[0] = part[1] = NULL;
+done:
+    for (int k = 0; k < 2; k++)
+        if (part[k]) XGDMatrixFree(part[k]);
+    lode_free(x);
+    lode_free(y);
+    return status;
+}
+
+static lode_status gbdt_trials(const predictor_job *job, int f, gbdt_trial *t, int *n) {
+    *n = 0;
+    if (job->valid.n >= GBDT_MANY) {
+        DMatrixHandle train = NULL, valid = NULL;
+        LODE_TRY(gbdt_matrix(job->train.x, job->train.y, job->train.n, f, &train));
+        lode_status status = gbdt_matrix(job->valid.x, job->valid.y, job->valid.n, f, &valid);
+        if (status != LODE_OK) {
+            XGDMatrixFree(train);
+            return status;
+        }
+        return gbdt_trial_init(&t[(*n)++], job, train, valid, job->valid.n);
+    }
+    for (int fold = 0; fold < GBDT_FOLDS; fold++) {
+        LODE_TRY(gbdt_fold(job, f, fold, &t[fold]));
+        ++*n;
+    }
+    return LODE_OK;
+}
+
+static lode_status gbdt_stopped(const predictor_job *job, int round) {
+    return lode_progress_should_stop(job->progress)
+               ? LODE_FAIL(LODE_ERR_STOPPED, "fit: stopped in epoch %d of %lld", round + 1,
+                           (long long)job->options->rounds)
+               : LODE_OK;
+}
+
+/* job->epochs: the round with the least squared error over all trials. */
+static lode_status gbdt_try(predictor_job *job, const gbdt_trial *t, int n) {
     const lode_predictor_options *o = job->options;
     double best = INFINITY, rmse = 0;
     for (int round = 0; round < (int)o->rounds; round++) {
-        if (lode_progress_should_stop(job->progress))
-            return LODE_FAIL(LODE_ERR_STOPPED, "fit: stopped in epoch %d of %lld", round + 1,
-                             (long long)o->rounds);
-        GBDT_TRY(XGBoosterUpdateOneIter(b, round, train));
-        if (valid) LODE_TRY(gbdt_validate(b, round, valid, &rmse));
-        if (!valid || rmse < best) {
-            best = rmse;
+        double error = 0;
+        LODE_TRY(gbdt_stopped(job, round));
+        for (int k = 0; k < n; k++) {
+            GBDT_TRY(XGBoosterUpdateOneIter(t[k].booster, round, t[k].train));
+            LODE_TRY(gbdt_validate(t[k].booster, round, t[k].valid, &rmse));
+            error += rmse * rmse * (double)t[k].n_valid;
+        }
+        if (error < best) {
+            best = error;
             job->epochs = round + 1;
         }
         if (round + 1 - job->epochs >= o->patience) break;
@@ -107,12 +189,24 @@ static lode_status gbdt_boost(predictor_job *job, BoosterHandle b, DMatrixHandle
     return LODE_OK;
 }
 
-/* Keeps the first `rounds` trees, as a model and as bytes. */
-static lode_status gbdt_keep(gbdt *m, BoosterHandle whole, int rounds) {
+/* Without rows for validation, as many as the options say. */
+static lode_status gbdt_choose_rounds(predictor_job *job, int f) {
+    gbdt_trial t[GBDT_FOLDS] = {{.booster = NULL}};
+    int n = 0;
+    job->epochs = job->options->rounds;
+    if (job->valid.n == 0 || job->train.n + job->valid.n < 2 * GBDT_FOLDS) return LODE_OK;
+    lode_status status = gbdt_trials(job, f, t, &n);
+    if (status == LODE_OK) status = gbdt_try(job, t, n);
+    for (int k = 0; k < GBDT_FOLDS; k++) gbdt_trial_deinit(&t[k]);
+    return status;
+}
+
+/* ---- the trees ---- */
+
+/* The model as bytes. */
+static lode_status gbdt_keep(gbdt *m) {
     const char *bytes = NULL;
     bst_ulong n = 0;
-    GBDT_TRY(XGBoosterSlice(whole, 0, rounds, 1, &m->booster));
-    GBDT_TRY(XGBoosterSetParam(m->booster, "nthread", "1"));
     GBDT_TRY(XGBoosterSaveModelToBuffer(m->booster, "{\"format\": \"ubj\"}", &n, &bytes));
     LODE_TRY(
         lode_tensor_create(NULL, LODE_U8, &LODE_SHAPE1((int64_t)n), LODE_CONTIGUOUS, &m->bytes));
@@ -122,27 +216,25 @@ static lode_status gbdt_keep(gbdt *m, BoosterHandle whole, int rounds) {
 
 static lode_status gbdt_fit(predictor_job *job, void **self) {
     gbdt *m = LODE_NEW(gbdt);
-    DMatrixHandle train = NULL, valid = NULL;
-    BoosterHandle whole = NULL;
+    DMatrixHandle rows = NULL;
     lode_status status = LODE_OK;
     *self = NULL;
     if (!m) return LODE_ERR_NO_MEMORY;
     m->n = lode_encoding_n(job->encoding);
-    LODE_GOTO(gbdt_matrix(job->train.x, job->train.y, job->train.n, m->n, &train));
-    if (job->valid.n > 0)
-        LODE_GOTO(gbdt_matrix(job->valid.x, job->valid.y, job->valid.n, m->n, &valid));
-    const DMatrixHandle all[] = {train, valid};
-    GBDT_GOTO(XGBoosterCreate(all, valid ? 2 : 1, &whole));
-    LODE_GOTO(gbdt_configure(whole, job));
-    LODE_GOTO(gbdt_boost(job, whole, train, valid));
-    LODE_GOTO(gbdt_keep(m, whole, (int)job->epochs));
+    LODE_GOTO(gbdt_choose_rounds(job, m->n));
+    LODE_GOTO(gbdt_matrix(job->train.x, job->train.y, job->train.n + job->valid.n, m->n, &rows));
+    GBDT_GOTO(XGBoosterCreate(&rows, 1, &m->booster));
+    LODE_GOTO(gbdt_configure(m->booster, job));
+    for (int round = 0; round < (int)job->epochs; round++) {
+        LODE_GOTO(gbdt_stopped(job, round));
+        GBDT_GOTO(XGBoosterUpdateOneIter(m->booster, round, rows));
+    }
+    LODE_GOTO(gbdt_keep(m));
     *self = m;
     m = NULL;
 done:
-    if (whole) XGBoosterFree(whole);
-    if (train) XGDMatrixFree(train);
-    if (valid) XGDMatrixFree(valid);
-    gbdt_destroy(m);
+    gbdt_destroy(m); /* before its rows */
+    if (rows) XGDMatrixFree(rows);
     return status;
 }
 

@@ -31,12 +31,18 @@ static lode_status profile_drift_of(const profile_timer *timer, const lode_table
     return LODE_OK;
 }
 
-/* Networks as wholes and, with a table, once more call by call, all in the same rounds. */
+/* So many networks show how long the calls take now; the time is better spent on wholes. */
+enum { PROFILE_BY_CALLS = 24 };
+
+/* Networks as wholes and, with a table, some once more call by call, all in the same rounds. */
 static lode_status profile_visit_networks(const lode_profile_networks *s, profile_bench *bench,
                                           double *ms, int64_t *n_ms, profile_timer *timer) {
-    const int64_t kinds = s->table ? 2 : 1;
-    profile_visit *v = LODE_NEW_ARRAY(profile_visit, kinds * s->n);
-    json_t *about = profile_about("networks", s->net[0], s->batch, kinds * s->n, 2);
+    const int64_t by_calls = s->table == NULL          ? 0
+                             : s->n < PROFILE_BY_CALLS ? s->n
+                                                       : PROFILE_BY_CALLS;
+    const int64_t n = s->n + by_calls;
+    profile_visit *v = LODE_NEW_ARRAY(profile_visit, n);
+    json_t *about = profile_about("networks", s->net[0], s->batch, n, 2);
     const profile_clock clock = lode_profile_clock_here();
     double stolen;
     const profile_schedule schedule = {.warmup = s->warmup,
@@ -47,12 +53,12 @@ static lode_status profile_visit_networks(const lode_profile_networks *s, profil
                                        .journal = s->journal,
                                        .about = about};
     lode_status status = v && about ? LODE_OK : LODE_ERR_NO_MEMORY;
-    for (int64_t i = 0; status == LODE_OK && i < kinds * s->n; i++) {
+    for (int64_t i = 0; status == LODE_OK && i < n; i++) {
         const bool timed = i >= s->n;
         v[i] = (profile_visit){&bench[i % s->n], timed, timed ? NULL : ms + i * s->rounds,
                                timed ? NULL : &n_ms[i]};
     }
-    if (status == LODE_OK) status = profile_visit_all(v, kinds * s->n, &schedule, timer, &stolen);
+    if (status == LODE_OK) status = profile_visit_all(v, n, &schedule, timer, &stolen);
     json_decref(about);
     lode_free(v);
     return status;
