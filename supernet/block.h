@@ -23,7 +23,12 @@ typedef struct lode_site {
 LODE_API bool lode_site_keeps_shape(const lode_site *site);
 
 /* Sizes of a block that can be decisions, by the key that gives them. */
-typedef enum lode_size { LODE_SIZE_KERNEL, LODE_SIZE_EXPAND, LODE_N_SIZES } lode_size;
+typedef enum lode_size {
+    LODE_SIZE_KERNEL,
+    LODE_SIZE_EXPAND,
+    LODE_SIZE_HIDDEN,
+    LODE_N_SIZES
+} lode_size;
 
 /* One forward of one network over one tape. */
 typedef struct lode_pass lode_pass;
@@ -114,7 +119,7 @@ LODE_API bool lode_pass_drops(const lode_pass *p); /* lode_pass_drop_path does s
    is NULL where nothing is mixed, [C], or [N,C] for weights per sample. With weights that are
    one-hot both ways give the same numbers. */
 
-/* Kernel or expansion in this pass; `given` is the params' value. */
+/* Kernel, expansion or hidden channels in this pass; `given` is the params' value. */
 LODE_API double lode_pass_size(const lode_pass *p, lode_size which, double given);
 /* y times the mask of the block's outputs: after norm and activation, which would undo it. An
    elastic kind whose outputs are not its inputs' channels calls this, or lode_pass_bn_out, once. */
@@ -129,10 +134,11 @@ LODE_API lode_var *lode_pass_multiply(lode_pass *p, lode_var *y, lode_var *mask)
 LODE_API bool lode_pass_decides(const lode_pass *p, lode_size which);
 /* Is a mask of the block one per sample, so that it cannot go into weights? */
 LODE_API bool lode_pass_masks_samples(const lode_pass *p);
-/* The mask of hidden channels, of which `count` tells the number at an expansion and a number of
-   input channels, a prefix of those at larger ones. `given`: the params' expansion. */
-typedef int64_t (*lode_hidden_count)(const void *params, double expand, int64_t in);
-LODE_API lode_var *lode_pass_hidden_mask(lode_pass *p, double given, int64_t in,
+/* The mask of hidden channels, of which `count` tells the number at a value of `which` and a number
+   of input channels, a prefix of those at larger ones. LODE_SIZE_EXPAND: they follow the input's
+   channels, LODE_SIZE_HIDDEN: they do not. `given`: the params' value. */
+typedef int64_t (*lode_hidden_count)(const void *params, double value, int64_t in);
+LODE_API lode_var *lode_pass_hidden_mask(lode_pass *p, lode_size which, double given, int64_t in,
                                          lode_hidden_count count, const void *params);
 /* The mask of a kernel's taps [1,1,k,k]. */
 LODE_API lode_var *lode_pass_tap_mask(lode_pass *p);

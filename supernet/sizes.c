@@ -105,7 +105,8 @@ static bool sizes_per_sample(const net_size *s) {
 bool lode_pass_masks_samples(const lode_pass *p) {
     return sizes_per_sample(sizes_find_mixed(p, &p->l->out_width)) ||
            sizes_per_sample(sizes_find_mixed(p, &p->l->in_width)) ||
-           sizes_per_sample(sizes_find_mixed(p, &p->op->size[LODE_SIZE_EXPAND]));
+           sizes_per_sample(sizes_find_mixed(p, &p->op->size[LODE_SIZE_EXPAND])) ||
+           sizes_per_sample(sizes_find_mixed(p, &p->op->size[LODE_SIZE_HIDDEN]));
 }
 
 lode_var *lode_pass_multiply(lode_pass *p, lode_var *y, lode_var *mask) {
@@ -124,37 +125,38 @@ lode_var *lode_pass_mask(lode_pass *p, lode_var *y) {
     return lode_pass_multiply(p, y, mask);
 }
 
-/* Over the widths of the input, at one expansion; or over expansions when `in` is no mixture. */
-static lode_var *sizes_hidden_row(lode_pass *p, const net_size *in, const net_size *expand,
-                                  double e, int64_t channels, int64_t total,
-                                  lode_hidden_count count, const void *params) {
-    const net_size *over = in != NULL ? in : expand;
+/* Over the widths of the input, at one value v of `own`; or over its values when `in` is no
+ * mixture.
+ */
+static lode_var *sizes_hidden_row(lode_pass *p, const net_size *in, const net_size *own, double v,
+                                  int64_t channels, int64_t total, lode_hidden_count count,
+                                  const void *params) {
+    const net_size *over = in != NULL ? in : own;
     int64_t width[LODE_MAX_WIDTHS];
     for (int k = 0; k < over->of->n; k++) {
-        const double v = over->of->value[k];
-        width[k] = in != NULL ? count(params, e, (int64_t)v) : count(params, v, channels);
+        const double at = over->of->value[k];
+        width[k] = in != NULL ? count(params, v, (int64_t)at) : count(params, at, channels);
         if (!sizes_is_active(over, k)) width[k] = 0;
     }
     return lode_prefix_mask(p->tape, over->weights, width, over->of->n, total);
 }
 
-lode_var *lode_pass_hidden_mask(lode_pass *p, double given, int64_t channels,
+lode_var *lode_pass_hidden_mask(lode_pass *p, lode_size which, double given, int64_t channels,
                                 lode_hidden_count count, const void *params) {
-    const net_size *in = sizes_find_mixed(p, &p->l->in_width);
-    const net_size *expand = sizes_find_mixed(p, &p->op->size[LODE_SIZE_EXPAND]);
-    const double e = lode_pass_size(p, LODE_SIZE_EXPAND, given);
-    const int64_t total = count(params, e, channels);
+    const net_size *in = which == LODE_SIZE_HIDDEN ? NULL : sizes_find_mixed(p, &p->l->in_width);
+    const net_size *own = sizes_find_mixed(p, &p->op->size[which]);
+    const double v = lode_pass_size(p, which, given);
+    const int64_t total = count(params, v, channels);
     lode_var *row[LODE_MAX_WIDTHS] = {NULL};
-    if (in == NULL && expand == NULL) return NULL;
-    if (in == NULL || expand == NULL)
-        return sizes_hidden_row(p, in, expand, e, channels, total, count, params);
-    for (int k = 0; k < expand->of->n; k++) {
-        if (!sizes_is_active(expand, k)) continue;
-        row[k] =
-            sizes_hidden_row(p, in, NULL, expand->of->value[k], channels, total, count, params);
+    if (in == NULL && own == NULL) return NULL;
+    if (in == NULL || own == NULL)
+        return sizes_hidden_row(p, in, own, v, channels, total, count, params);
+    for (int k = 0; k < own->of->n; k++) {
+        if (!sizes_is_active(own, k)) continue;
+        row[k] = sizes_hidden_row(p, in, NULL, own->of->value[k], channels, total, count, params);
         if (row[k] == NULL) return NULL;
     }
-    return lode_weighted_sum(p->tape, row, expand->of->n, expand->weights);
+    return lode_weighted_sum(p->tape, row, own->of->n, own->weights);
 }
 
 /* Which ring of a k x k kernel a tap is on, 0 the middle: [k k]. */

@@ -15,13 +15,14 @@
 
 #define LODE_MAX_OPTIONS 32
 
-/* What it is about: which block; a size: channels of layers, kernel or expansion of a block, side
-   of the input; or a key of the device file (hwcost/hardware.h). */
+/* What it is about: which block; a size: channels of layers, kernel, expansion or hidden channels
+   of a block, side of the input; or a key of the device file (hwcost/hardware.h). */
 typedef enum lode_decision_kind {
     LODE_DECISION_BLOCK,
     LODE_DECISION_WIDTH,
     LODE_DECISION_KERNEL,
     LODE_DECISION_EXPAND,
+    LODE_DECISION_HIDDEN,
     LODE_DECISION_RESOLUTION,
     LODE_DECISION_HARDWARE /* of the device: no layer reads it, costs of device files do */
 } lode_decision_kind;
@@ -30,7 +31,7 @@ typedef struct lode_decision {
     const char *name; /* "layer3", "normal.2<-0", "layer3.mb.kernel" */
     lode_decision_kind kind;
     int n_options;
-    const char *option[LODE_MAX_OPTIONS]; /* "k3_e6", "skip"; "c16", "k5", "e3", "r24" */
+    const char *option[LODE_MAX_OPTIONS]; /* "k3_e6", "skip"; "c16", "k5", "e3", "h96", "r24" */
     /* of sizes: */
     const double *value;       /* [n_options] ascending */
     const char *block;         /* kernel, expansion: path of the block's parameters, "layer3.mb" */

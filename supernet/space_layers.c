@@ -132,13 +132,13 @@ static lode_status layers_width_decision(lode_space *s, lode_yaml *item, const c
     return space_add_size(s, node, like, width);
 }
 
-/* Kernel and expansion of a block, as decisions of this layer. `l` has its decision already; option
-   -1: a fixed layer. */
+/* Kernel, expansion and hidden channels of a block, as decisions of this layer. `l` has its
+   decision already; option -1: a fixed layer. */
 static lode_status layers_op_sizes(lode_space *s, const lode_yaml *item, const space_layer *l,
                                    int option, space_op *op) {
-    static const char *const word[LODE_N_SIZES] = {"kernel", "expand"};
-    static const lode_decision_kind kind[LODE_N_SIZES] = {LODE_DECISION_KERNEL,
-                                                          LODE_DECISION_EXPAND};
+    static const char *const word[LODE_N_SIZES] = {"kernel", "expand", "hidden"};
+    static const lode_decision_kind kind[LODE_N_SIZES] = {
+        LODE_DECISION_KERNEL, LODE_DECISION_EXPAND, LODE_DECISION_HIDDEN};
     for (int i = 0; i < LODE_N_SIZES; i++) {
         if (op->size[i].n == 0) continue;
         const char *block = space_own(s, option < 0 ? lode_strdup(l->name)

@@ -72,18 +72,40 @@ static lode_status space_unknown_kind(const lode_yaml *node, const char *name) {
     return status;
 }
 
+/* space.width multiplies hidden channels too. */
+static int64_t space_scale_hidden(const lode_space *s, double channels) {
+    const double width = s->resolved.width;
+    return width == 1 ? (int64_t)channels : lode_make_divisible(width * channels, 8);
+}
+
+static lode_status space_scale_choices(lode_space *s, const lode_yaml *node, space_size *size) {
+    double *value = space_own(s, LODE_NEW_ARRAY(double, size->n));
+    if (value == NULL) return LODE_ERR_NO_MEMORY;
+    for (int k = 0; k < size->n; k++) {
+        value[k] = (double)space_scale_hidden(s, size->value[k]);
+        if (k > 0 && !(value[k] > value[k - 1]))
+            return lode_yaml_fail(node, "space.width %g makes two choices the same, %g channels",
+                                  s->resolved.width, value[k]);
+    }
+    size->value = value;
+    return LODE_OK;
+}
+
 /* `kernel: {choices: [3, 5]}`; params get the largest. */
 static lode_status space_read_op_size(lode_space *s, lode_yaml *node, const lode_option *row,
                                       const lode_option_table *table, void *params, space_op *out) {
-    const bool kernel = strcmp(row->name, "kernel") == 0, expand = strcmp(row->name, "expand") == 0;
-    const lode_size which = kernel ? LODE_SIZE_KERNEL : LODE_SIZE_EXPAND;
-    space_size *size = &out->size[which];
-    if ((!kernel && !expand) || !(out->kind->sizes >> which & 1u))
+    static const char *const word[LODE_N_SIZES] = {"kernel", "expand", "hidden"};
+    int which = 0;
+    while (which < LODE_N_SIZES && strcmp(row->name, word[which]) != 0) which++;
+    if (which == LODE_N_SIZES || !(out->kind->sizes >> which & 1u))
         return lode_yaml_fail(node, "should be one value");
-    LODE_TRY(space_read_size(s, node, row->min, row->max, kernel, size));
-    for (int k = 0; kernel && k < size->n; k++)
+    space_size *size = &out->size[which];
+    const double least = which == LODE_SIZE_HIDDEN ? 1 : row->min; /* 0 means: not given */
+    LODE_TRY(space_read_size(s, node, least, row->max, which != LODE_SIZE_EXPAND, size));
+    for (int k = 0; which == LODE_SIZE_KERNEL && k < size->n; k++)
         if ((int64_t)size->value[k] % 2 == 0)
             return lode_yaml_fail(node, "kernel is %g; an odd one is needed", size->value[k]);
+    if (which == LODE_SIZE_HIDDEN) LODE_TRY(space_scale_choices(s, node, size));
     char largest[32];
     snprintf(largest, sizeof largest, "%.17g", space_size_largest(size));
     return lode_options_assign(table, row->name, largest, params);
@@ -112,6 +134,10 @@ lode_status space_read_op(lode_space *s, lode_yaml *map, space_op *out) {
         if (node->kind != LODE_YAML_SCALAR) return lode_yaml_fail(node, "should be one value");
         if (lode_options_assign(&table, key, node->scalar, params) != LODE_OK)
             return lode_error_context("%s:%d", lode_yaml_name(node), node->line);
+        if (strcmp(key, "hidden") == 0) {
+            int64_t *hidden = (int64_t *)((char *)params + kind->rows[i].offset);
+            if (*hidden > 0) *hidden = space_scale_hidden(s, (double)*hidden);
+        }
     }
     return LODE_OK;
 }

@@ -1,5 +1,5 @@
 /* space_sizes.c: sizes that are decisions: `channels: {choices: [16, 24], decision: NAME}` of a
-   layer, `kernel` and `expand` of a block.
+   layer, `kernel`, `expand` and `hidden` of a block.
 
    A width may be read by many layers: those of one item share it, and items that name the same
    decision do, which is what residual additions need. Sizes of a block belong to the layer and the
@@ -66,6 +66,7 @@ lode_status space_add_size(lode_space *s, const lode_yaml *node, lode_decision l
     static const char letter[] = {[LODE_DECISION_WIDTH] = 'c',
                                   [LODE_DECISION_KERNEL] = 'k',
                                   [LODE_DECISION_EXPAND] = 'e',
+                                  [LODE_DECISION_HIDDEN] = 'h',
                                   [LODE_DECISION_RESOLUTION] = 'r'};
     char *name;
     memcpy(&name, &like.name, sizeof name);

@@ -37,11 +37,12 @@ static void check_extracted(lode_supernet *net, lode_space *s, const lode_runner
 
 static void test_extract(void **state) {
     (void)state;
-    const char *texts[] = {TINY_CHAIN, TINY_CELLS, TINY_WIDTHS, TINY_KERNELS, TINY_SIDES};
+    const char *texts[] = {TINY_CHAIN,   TINY_CELLS, TINY_WIDTHS,
+                           TINY_KERNELS, TINY_SIDES, TINY_HIDDEN};
     char *dir = test_temp_dir();
     lode_dispatch *d;
     assert_ok(lode_dispatch_create(NULL, &d));
-    for (int i = 0; i < 5; i++) {
+    for (int i = 0; i < 6; i++) {
         lode_supernet *net;
         lode_space *s = tiny_space(texts[i]);
         assert_ok(lode_supernet_create(s, NULL, LODE_F32, 3, &net));

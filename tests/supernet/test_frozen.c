@@ -85,8 +85,8 @@ static void check_space(lode_space *s, lode_dtype dtype, int n, int64_t batch, d
 
 static void test_small_spaces_in_f64(void **state) {
     (void)state;
-    const char *const text[] = {TINY_CHAIN, TINY_CELLS};
-    for (int i = 0; i < 2; i++) {
+    const char *const text[] = {TINY_CHAIN, TINY_CELLS, TINY_HIDDEN};
+    for (int i = 0; i < 3; i++) {
         lode_space *s = tiny_space(text[i]);
         check_space(s, LODE_F64, 12, 1, 1e-12);
         check_space(s, LODE_F32, 12, 3, 1e-5);
@@ -219,6 +219,17 @@ static void test_what_is_folded(void **state) {
     assert_int_equal(count_calls(folded, &lode_op_hsigmoid), 3);
     assert_int_equal(count_calls(folded, &lode_op_mul), 3);
     assert_true(sum_macs(plain) == sum_macs(folded));
+    /* A basic block's sum goes into its second convolution; the activation behind the sum stays. */
+    trace_both("name: t\ninput: {channels: 4, size: 6}\nclasses: 3\nlayers: [{op: basic}, {op: "
+               "basic, stride: 2, channels: 6}, {op: global_pool}, {op: linear}]\n",
+               (const char *const[]){NULL}, plain, folded);
+    assert_int_equal(count_calls(plain, &lode_op_conv2d), 5);
+    assert_int_equal(count_calls(plain, &lode_op_relu), 4);
+    assert_int_equal(count_calls(folded, &lode_op_conv_act), 5);
+    assert_int_equal(count_calls(folded, &lode_op_batch_norm), 0);
+    assert_int_equal(count_calls(folded, &lode_op_add), 0);
+    assert_int_equal(count_calls(folded, &lode_op_relu), 2);
+    assert_true(sum_macs(plain) == sum_macs(folded));
     /* Norms after a pool or a concat, and the last bn_act, follow no convolution. Sums of a cell's
        node are blocks of their own: they stay, so that prices stay sums over blocks. */
     trace_both(TINY_CELLS, (const char *const[]){"sep", "conv", NULL}, plain, folded);
@@ -251,10 +262,10 @@ static const lode_cost_model price_model = {
 
 static void test_prices_of_blocks_add_up(void **state) {
     (void)state;
-    const char *const text[] = {TINY_CHAIN, TINY_CELLS};
+    const char *const text[] = {TINY_CHAIN, TINY_CELLS, TINY_HIDDEN};
     lode_tape *t;
     assert_ok(lode_tape_create(LODE_TRACE, NULL, &t));
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 3; i++) {
         lode_space *s = tiny_space(text[i]);
         lode_rng rng = lode_rng_stream(5, LODE_RNG_TEST, 4);
         lode_supernet *net;

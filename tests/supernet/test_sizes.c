@@ -7,8 +7,8 @@
 
 #include <math.h>
 
-static const char *const texts[] = {TINY_WIDTHS, TINY_SIDES, TINY_KERNELS};
-enum { TEXTS = 3 };
+static const char *const texts[] = {TINY_WIDTHS, TINY_SIDES, TINY_HIDDEN, TINY_KERNELS};
+enum { TEXTS = 4 };
 
 /* ---- mixtures ---- */
 typedef struct run {
@@ -68,7 +68,7 @@ static double difference(const lode_tensor *a, const lode_tensor *b) {
  */
 static void one_hot_is_the_path(void **state) {
     (void)state;
-    for (int i = 0; i < 5; i++) { /* kernels are not mixed per sample */
+    for (int i = 0; i < 2 * TEXTS - 1; i++) { /* kernels are not mixed per sample */
         run r;
         lode_rng rng = lode_rng_stream(2, LODE_RNG_TEST, 0);
         run_open(&r, texts[i / 2], LODE_F64);
@@ -105,7 +105,7 @@ static void mixtures_agree(void **state) {
             &r, choice, (lode_forward_options){.bn = LODE_BN_BATCH, .fuse = LODE_FUSE_NEVER});
         assert_true(difference(fused, parts) < 1e-12);
         run_weigh(&r, NULL, 4, choice);
-        if (i < 2) {
+        if (i < TEXTS - 1) {
             lode_tensor *each =
                 run_forward(&r, choice, (lode_forward_options){.bn = LODE_BN_BATCH});
             assert_true(difference(fused, each) < 1e-12);
@@ -268,6 +268,20 @@ static void counts(void **state) {
     lode_space_options wide = {.width = 2}; /* multiplied widths stay apart, or are refused */
     assert_fails(lode_space_parse(TINY_WIDTHS, "t", &wide, &s), LODE_ERR_CONFIG,
                  "makes two choices the same, 8 channels");
+    const char *hidden = "name: t\ninput: {channels: 8, size: 4}\nclasses: 3\nlayers:\n"
+                         "  - {name: a, op: mbconv, hidden: {choices: [8, %d]}}\n"
+                         "  - {op: global_pool}\n  - {op: linear}\n";
+    char *text = lode_format(hidden, 24);
+    assert_ok(lode_space_parse(text, "t", &wide, &s));
+    assert_string_equal(lode_space_decision(s, 0)->name, "a.hidden");
+    assert_string_equal(lode_space_decision(s, 0)->option[1], "h48");
+    lode_space_release(s);
+    lode_free(text);
+    text = lode_format(hidden, 9);
+    wide.width = 0.5;
+    assert_fails(lode_space_parse(text, "t", &wide, &s), LODE_ERR_CONFIG,
+                 "makes two choices the same, 8 channels");
+    lode_free(text);
 }
 
 /* space.size is the largest side; a network at a lower one is that much cheaper. */
@@ -323,6 +337,9 @@ static void refused(void **state) {
          "a decision `layer1` already"},
         {"[{op: global_pool}, {op: linear, channels: {choices: [2, 3]}}]",
          "outputs of a linear layer"},
+        {"[{op: mbconv, hidden: {choices: [0, 8]}}]", "whole number from 1"},
+        {"[{op: basic, kernel: {choices: [1, 3]}}]", "should be one value"},
+        {"[{op: basic, kernel: 2}]", "kernel is 2"},
         {"[{op: mbconv, kernel: {choices: [1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23]}, expand: "
          "{choices: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]}, channels: {choices: [1, 2, 3, 4, 5, "
          "6, 7, 8, 9, 10, 11, 12]}}, {op: mbconv, kernel: {choices: [1, 3, 5, 7, 9, 11, 13, 15, "

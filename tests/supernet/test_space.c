@@ -52,6 +52,8 @@ static void test_counts(void **state) {
         {"fbnet-fashion", 7, 5 * log10(6) + 2 * log10(5)},
         {"nasbench-macro", 8, log10(6561)},
         {"nasbench201", 6, log10(15625)},
+        {"channel-mobilenet", 7, log10(16384)},
+        {"channel-resnet", 7, log10(16384)},
         /* per cell: nodes with 2, 3, 4, 5 edges keep 2, each with one of 7 operations */
         {"darts", 28, 2 * log10(1 * 3 * 6 * 10 * pow(49, 4))},
     };

@@ -134,13 +134,14 @@ static bool same_classes(const lode_block *b, const lode_arch *x, const lode_arc
 static void test_reads(void **state) {
     (void)state;
     const char *shipped[] = {"nasbench201", "darts", "fbnet-cifar"};
-    const char *small[] = {TINY_CHAIN, TINY_CELLS, TINY_WIDTHS, TINY_KERNELS, TINY_SIDES};
-    for (int i = 0; i < 8; i++) {
+    const char *small[] = {TINY_CHAIN,   TINY_CELLS, TINY_WIDTHS,
+                           TINY_KERNELS, TINY_SIDES, TINY_HIDDEN};
+    for (int i = 0; i < 9; i++) {
         lode_space *s;
         lode_supernet *net;
         lode_tape *trace;
-        lode_space_options options = {.name = i < 5 ? NULL : shipped[i - 5]};
-        if (i < 5)
+        lode_space_options options = {.name = i < 6 ? NULL : shipped[i - 6]};
+        if (i < 6)
             s = tiny_space(small[i]);
         else
             assert_ok(lode_space_load(&options, &s));

@@ -1,4 +1,4 @@
-/* tiny.h: two small spaces that have everything, and what the tests do with networks. */
+/* tiny.h: small spaces that have everything, and what the tests do with networks. */
 #ifndef LODE_TESTS_SUPERNET_TINY_H
 #define LODE_TESTS_SUPERNET_TINY_H
 #include "ops/dispatch.h"
@@ -63,6 +63,29 @@
     "  - {name: small, op: avg_pool}\n"                                                            \
     "  - {name: head, op: conv, kernel: 1, order: act_conv_bn, channels: {choices: [5, 8]}}\n"     \
     "  - {name: mid, op: conv, kernel: 1, bn: false, bias: true, channels: 6}\n"                   \
+    "  - {name: pool, op: global_pool}\n"                                                          \
+    "  - {name: classifier, op: linear}\n"
+
+/* Hidden channels as numbers of their own, of options, of fixed layers and where widths are open;
+   basic blocks with every shortcut; gates reduced over the input's channels. */
+#define TINY_HIDDEN                                                                                \
+    "name: tiny-hidden\ninput: {channels: 2, size: 7}\nclasses: 3\n"                               \
+    "sets:\n  s:\n"                                                                                \
+    "    a: {op: mbconv, hidden: {choices: [3, 5, 9]}, act: swish}\n"                              \
+    "    b: {op: basic, hidden: {choices: [2, 7]}, act: relu6}\n"                                  \
+    "    c: {op: mbconv, hidden: 6, se: 0.5, se_of: input}\n"                                      \
+    "    skip: {op: skip, at_shape_change: drop}\n"                                                \
+    "layers:\n"                                                                                    \
+    "  - {name: stem, op: conv, channels: {choices: [2, 4], decision: w1}}\n"                      \
+    "  - {choice: s, channels: {choices: [2, 4], decision: w1}}\n"                                 \
+    "  - {choice: s, channels: {choices: [3, 5]}, stride: 2}\n"                                    \
+    "  - {name: gated, op: mbconv, hidden: {choices: [8, 16]}, se: 0.75, se_of: input}\n"          \
+    "  - {name: gates, op: mbconv, hidden: {choices: [8, 24]}, se: 0.75, act: hswish}\n"           \
+    "  - {name: plain, op: basic, act: swish}\n"                                                   \
+    "  - {name: down, op: basic, kernel: 1, hidden: 3, channels: {choices: [2, 6]}, stride: 2}\n"  \
+    "  - {name: bare, op: basic, hidden: {choices: [1, 2, 4]}, channels: 4, shortcut: none}\n"     \
+    "  - {name: wide, op: mbconv, expand: 1.5, se: 0.3, se_of: input, channels: {choices: [2, "    \
+    "4]}}\n"                                                                                       \
     "  - {name: pool, op: global_pool}\n"                                                          \
     "  - {name: classifier, op: linear}\n"
 
