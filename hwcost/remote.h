@@ -10,7 +10,10 @@
    Speed that drifts: one network, the reference, is measured again after every fifth job. What it
    takes in the fastest state that lasted (profile_speed.c) is the device's own speed. Jobs between
    two references of which one was off by more than 8 % are measured again, until they were tried
-   eight times; in the end all are brought to that speed by the reference's time around them.
+   eight times; in the end all are brought to that speed by the reference's time around them. The
+   table keeps which network it was and what it took (lode_table_info.reference), so that networks
+   that are measured on another day, with the same reference between them, tell a change of the
+   device's speed from an error of the table.
 
    Each result goes into the journal as soon as it is read, and a measurement that was stopped goes
    on from there. */
@@ -41,10 +44,28 @@ LODE_API lode_status lode_remote_space(lode_supernet *net, lode_dispatch *dispat
                                        const lode_profile_options *options,
                                        const lode_remote *remote, const lode_progress *progress,
                                        lode_table **latency, lode_table **energy);
+/* The network that runs between the others, and what it took at the device's own speed. */
+typedef struct lode_remote_reference {
+    const lode_arch *arch; /* in; NULL: the first of the networks */
+    double latency_ms;     /* out */
+    double energy_mj;      /* out; < 0: not measured */
+} lode_remote_reference;
 /* Architectures of a space as whole networks, ms, and mJ with protocol.energy (else NULL is fine).
-   latency, energy [n]. */
+   latency, energy [n], at the device's own speed. reference may be NULL: the first, and nobody asks
+   what it took. */
 LODE_API lode_status lode_remote_networks(lode_supernet *net, lode_dispatch *dispatch,
                                           const lode_arch *arch, int64_t n, int64_t batch,
                                           const lode_remote *remote, const lode_progress *progress,
-                                          lode_summary *latency, double *energy);
+                                          lode_remote_reference *reference, lode_summary *latency,
+                                          double *energy);
+
+/* The reference network that a table was measured by, as an architecture of net's space; a fixed
+   net leaves *arch alone. What it takes now / lode_table_info.reference.value is how much slower
+   the device is. LODE_ERR_UNSUPPORTED (or the error of reading its code) with the reason: the table
+   keeps none, or the net has no such network. */
+LODE_API lode_status lode_remote_find_reference(const lode_table *table, lode_supernet *net,
+                                                lode_arch *arch);
+/* Of the texts of a network's calls, folded, in their order. */
+LODE_API lode_status lode_remote_hash(lode_supernet *net, const lode_arch *arch, int64_t batch,
+                                      uint64_t *out);
 #endif

@@ -40,15 +40,77 @@ static lode_status build_add_calls(remote_session *s, const lode_arch *arch, int
     return status;
 }
 
+/* ---- the reference of a table ---- */
+
+lode_status lode_remote_hash(lode_supernet *net, const lode_arch *arch, int64_t batch,
+                             uint64_t *out) {
+    lode_tape *trace = NULL;
+    LODE_TRY(lode_tape_create(LODE_TRACE, NULL, &trace));
+    lode_status status = lode_supernet_trace_folded(net, arch, batch, trace);
+    *out = 0;
+    for (int i = 0; status == LODE_OK && i < lode_trace_n(trace); i++) {
+        const lode_trace_call *c = lode_trace_get(trace, i);
+        char *text = c->is_view ? NULL : lode_call_text(&c->call);
+        if (text)
+            *out = lode_hash_bytes(text, strlen(text) + 1, *out);
+        else if (!c->is_view)
+            status = LODE_ERR_NO_MEMORY;
+        lode_free(text);
+    }
+    lode_tape_destroy(trace);
+    return status;
+}
+
+/* A code that does not fit is left out: the table then has no reference, as if it were an old one.
+ */
+static lode_status build_keep_reference(const remote_session *s, double value,
+                                        lode_table_reference *out) {
+    const lode_arch *arch = s->job->arch;
+    char *code = arch ? lode_arch_code(lode_supernet_space(s->net), arch) : lode_strdup("fixed");
+    lode_status status = code ? LODE_OK : LODE_ERR_NO_MEMORY;
+    if (code && strlen(code) < sizeof out->network && value > 0) {
+        memcpy(out->network, code, strlen(code) + 1);
+        out->value = value;
+        status = lode_remote_hash(s->net, arch, s->batch, &out->hash);
+    }
+    lode_free(code);
+    return status;
+}
+
+lode_status lode_remote_find_reference(const lode_table *table, lode_supernet *net,
+                                       lode_arch *arch) {
+    const lode_table_info info = lode_table_get_info(table);
+    const char *space = lode_space_name(lode_supernet_space(net));
+    const bool fixed = lode_supernet_is_fixed(net, NULL);
+    uint64_t hash = 0;
+    if (*info.reference.network == '\0' && *info.runner == '\0')
+        return LODE_FAIL(LODE_ERR_UNSUPPORTED,
+                         "the table was measured without a runner and keeps no reference network");
+    if (*info.reference.network == '\0')
+        return LODE_FAIL(LODE_ERR_UNSUPPORTED,
+                         "the table keeps no reference network, as those that were built by an "
+                         "earlier version do; `lode cost build` makes one that does");
+    if (!fixed &&
+        lode_arch_parse(lode_supernet_space(net), info.reference.network, arch) != LODE_OK)
+        return lode_error_context("the table's reference network is none of space %s", space);
+    LODE_TRY(lode_remote_hash(net, fixed ? NULL : arch, info.batch, &hash));
+    return hash == info.reference.hash
+               ? LODE_OK
+               : LODE_FAIL(LODE_ERR_UNSUPPORTED,
+                           "network %s of space %s has other calls here than the reference that "
+                           "the table was measured by",
+                           info.reference.network, space);
+}
+
 /* What must not change between a run and the one that resumes it. */
 static json_t *build_about(const remote_session *s, const char *what, int64_t networks) {
     const lode_job_protocol *p = &s->remote->protocol;
-    return json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:i, s:I, s:I, s:b, s:I}", "format",
-                     "lode-measuring", "what", what, "space",
-                     lode_space_name(lode_supernet_space(s->net)), "runner", s->remote->command,
-                     "seed", (json_int_t)s->seed, "batch", (json_int_t)s->batch, "threads",
-                     p->threads, "warmup", (json_int_t)p->warmup, "repeats", (json_int_t)p->repeats,
-                     "energy", p->energy, "networks", (json_int_t)networks);
+    return json_pack(
+        "{s:s, s:s, s:s, s:s, s:I, s:I, s:i, s:I, s:I, s:b, s:I, s:s}", "format", "lode-measuring",
+        "what", what, "space", lode_space_name(lode_supernet_space(s->net)), "runner",
+        s->remote->command, "seed", (json_int_t)s->seed, "batch", (json_int_t)s->batch, "threads",
+        p->threads, "warmup", (json_int_t)p->warmup, "repeats", (json_int_t)p->repeats, "energy",
+        p->energy, "networks", (json_int_t)networks, "reference", s->job->name);
 }
 
 /* ---- tables ---- */
@@ -103,6 +165,8 @@ static lode_status build_table(build *b, bool energy, lode_table **out) {
     snprintf(info.device, sizeof info.device, "%s", *b->s.device ? b->s.device : "behind a runner");
     snprintf(info.runner, sizeof info.runner, "%s", r->command);
     lode_timestamp(info.created);
+    if (status == LODE_OK)
+        status = build_keep_reference(&b->s, energy ? b->s.job->energy : b->s.own, &info.reference);
     if (status == LODE_OK) status = lode_table_create(&info, out);
     if (status == LODE_OK) status = build_entries(b, energy, *out);
     for (int64_t i = 0; i < b->n_networks; i++)
@@ -174,8 +238,9 @@ done:
 
 lode_status lode_remote_networks(lode_supernet *net, lode_dispatch *dispatch, const lode_arch *arch,
                                  int64_t n, int64_t batch, const lode_remote *remote,
-                                 const lode_progress *progress, lode_summary *latency,
-                                 double *energy) {
+                                 const lode_progress *progress, lode_remote_reference *reference,
+                                 lode_summary *latency, double *energy) {
+    const lode_arch *first = reference && reference->arch ? reference->arch : arch;
     remote_session s = {.remote = remote,
                         .net = net,
                         .dispatch = dispatch,
@@ -184,7 +249,7 @@ lode_status lode_remote_networks(lode_supernet *net, lode_dispatch *dispatch, co
                         .progress = progress};
     json_t *about = NULL;
     lode_status status = LODE_OK;
-    LODE_GOTO(build_add_network(&s, arch, "reference "));
+    LODE_GOTO(build_add_network(&s, first, "reference "));
     for (int64_t i = 0; i < n; i++) {
         char number[24]; /* one architecture may be drawn twice */
         snprintf(number, sizeof number, "%lld ", (long long)i);
@@ -196,6 +261,10 @@ lode_status lode_remote_networks(lode_supernet *net, lode_dispatch *dispatch, co
     for (int64_t i = 0; i < n; i++) {
         latency[i] = s.job[1 + i].latency;
         if (energy) energy[i] = s.job[1 + i].energy;
+    }
+    if (reference) {
+        reference->latency_ms = s.own;
+        reference->energy_mj = s.job->energy;
     }
 done:
     json_decref(about);

@@ -12,6 +12,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define TABLE_FORMAT  "lode-cost-table"
@@ -98,6 +99,26 @@ static lode_status table_read_form(const json_t *root, const char *path, lode_fo
                      LODE_FORM_WORDS);
 }
 
+/* Absent in tables that were measured here, or before it was kept. */
+static lode_status table_read_reference(const json_t *root, const char *path,
+                                        lode_table_reference *out) {
+    const json_t *o = json_object_get(root, "reference");
+    const char *hash = NULL;
+    char what[512], *end = NULL;
+    if (!o) return LODE_OK;
+    snprintf(what, sizeof what, "%s: reference", path);
+    LODE_TRY(lode_json_copy_string(o, "network", what, out->network, sizeof out->network));
+    LODE_TRY(lode_json_get_f64(o, "value", what, &out->value));
+    LODE_TRY(lode_json_get_string(o, "hash", what, &hash));
+    out->hash = strtoull(hash, &end, 16);
+    if (*end != '\0' || end == hash)
+        return LODE_FAIL(LODE_ERR_DATA, "%s: hash is \"%s\", want a number in hexadecimal", what,
+                         hash);
+    if (!(out->value > 0) || !isfinite(out->value))
+        return LODE_FAIL(LODE_ERR_DATA, "%s: value is %g, want a number above 0", what, out->value);
+    return LODE_OK;
+}
+
 static lode_status table_read_info(const json_t *root, const char *path, lode_table_info *info) {
     const char *format = NULL;
     int64_t version = 0, threads = 0;
@@ -136,6 +157,7 @@ static lode_status table_read_info(const json_t *root, const char *path, lode_ta
     info->stolen = -1;
     if (json_object_get(root, "stolen"))
         LODE_TRY(lode_json_get_f64(root, "stolen", path, &info->stolen));
+    LODE_TRY(table_read_reference(root, path, &info->reference));
     return lode_json_get_f64(root, "fit_mape", path, &info->fit_mape);
 }
 
@@ -194,6 +216,12 @@ static json_t *table_entry_json(const lode_table_entry *e) {
                      (json_int_t)e->samples);
 }
 
+static json_t *table_reference_json(const lode_table_reference *r) {
+    char hash[17];
+    snprintf(hash, sizeof hash, "%016llx", (unsigned long long)r->hash);
+    return json_pack("{s:s, s:s, s:f}", "network", r->network, "hash", hash, "value", r->value);
+}
+
 lode_status lode_table_write(const lode_table *t, const char *path) {
     const lode_table_info *i = &t->info;
     json_t *entries = json_array();
@@ -215,6 +243,8 @@ lode_status lode_table_write(const lode_table *t, const char *path) {
     if (*i->runner) json_object_set_new(root, "runner", json_string(i->runner));
     if (*i->doubt) json_object_set_new(root, "doubt", json_string(i->doubt));
     if (i->stolen >= 0) json_object_set_new(root, "stolen", json_real(i->stolen));
+    if (*i->reference.network)
+        json_object_set_new(root, "reference", table_reference_json(&i->reference));
     lode_status status = lode_json_write(path, root);
     json_decref(root);
     return status;

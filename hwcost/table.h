@@ -4,16 +4,25 @@
    the form of the networks (folded: a convolution with its norm, activation and residual is one
    call; tables of version 1 have calls of networks that are not folded, and are refused), device
    (CPU name, threads, clock), protocol (warm-up, rounds), constant and slope of the whole-network
-   correction t_network = constant + slope * sum of entries        (methods D1) and the entries,
-   keyed by the call's text (lode_call_text), each with median, minimum, spread, number of samples
-   and provider. A call without an entry is an error that names the call and the command to measure
-   it. */
+   correction t_network = constant + slope * sum of entries        (methods D1), the reference by
+   which the device's speed is known again, and the entries, keyed by the call's text
+   (lode_call_text), each with median, minimum, spread, number of samples and provider. A call
+   without an entry is an error that names the call and the command to measure it. */
 #ifndef LODE_HWCOST_TABLE_H
 #define LODE_HWCOST_TABLE_H
 #include "hwcost/cost.h"
 #include "supernet/frozen.h"
 
 typedef struct lode_table lode_table;
+
+/* One network of the space and what it took when the table was measured: measured again, it tells
+   how fast the device is now (remote.h). */
+typedef struct lode_table_reference {
+    char
+        network[1024]; /* lode_arch_code, or "fixed" for a space without decisions; "": none kept */
+    uint64_t hash;     /* of the texts of its calls, folded (lode_remote_hash) */
+    double value;      /* at the speed that all of the table is of, in its unit */
+} lode_table_reference;
 
 typedef struct lode_table_info {
     char quantity[64]; /* "latency_ms" */
@@ -31,6 +40,7 @@ typedef struct lode_table_info {
     double fit_mape; /* of the fit on the networks it was made from, percent; < 0: not fitted */
     double stolen;   /* share of the time of measuring that other programs had; < 0: unknown */
     char doubt[256]; /* why it is not to be relied on; "" when nothing speaks against it */
+    lode_table_reference reference; /* kept by tables that were measured through a runner */
 } lode_table_info;
 
 typedef struct lode_table_entry {

@@ -23,8 +23,13 @@ void timed_deinit(timed_networks *v) {
 }
 
 lode_status timed_init(timed_networks *v, cli *c, int64_t count) {
+    const char *const *given;
+    const int n_given = cli_get_all(c, "arch", &given);
     *v = (timed_networks){.c = c, .n = count, .batch = 0, .form = LODE_FORM_FOLDED, .drift = -1};
+    if (n_given > 0 && cli_get(c, "count", NULL))
+        return cli_usage_error(c, "--count draws random networks, --arch names them: want one");
     LODE_TRY(cli_get_int(c, "count", count, 2, 100000, &v->n));
+    if (n_given > 0) v->n = n_given;
     LODE_TRY(cli_get_int(c, "batch", 0, 1, 4096, &v->batch));
     LODE_TRY(cli_get_int(c, "warmup", 3, 0, 10000, &v->warmup));
     LODE_TRY(cli_get_int(c, "rounds", 30, 3, 100000, &v->rounds));
@@ -35,8 +40,12 @@ lode_status timed_init(timed_networks *v, cli *c, int64_t count) {
     return v->arch && v->measured && v->m && v->energy ? LODE_OK : LODE_ERR_NO_MEMORY;
 }
 
-lode_status timed_sample(timed_networks *v, uint64_t index) {
+lode_status timed_choose(timed_networks *v, uint64_t index) {
     lode_rng rng = lode_rng_stream(cli_seed(v->c, 1), LODE_RNG_MEASURE, index);
+    const char *const *given;
+    const int n_given = cli_get_all(v->c, "arch", &given);
+    for (int i = 0; i < n_given; i++) LODE_TRY(lode_arch_parse(v->w.space, given[i], &v->arch[i]));
+    if (n_given > 0) return LODE_OK;
     for (int64_t i = 0; i < v->n; i++) LODE_TRY(lode_space_sample(v->w.space, &rng, &v->arch[i]));
     return LODE_OK;
 }
@@ -45,6 +54,25 @@ lode_status timed_need_counters(void) {
     lode_energy *counters;
     LODE_TRY(lode_energy_open(&counters));
     lode_energy_close(counters);
+    return LODE_OK;
+}
+
+/* The table's own reference runs between the networks, if it keeps one that this space has. */
+static lode_status timed_run_remote(timed_networks *v) {
+    lode_arch arch = v->arch[0];
+    lode_remote_reference reference = {.arch = NULL};
+    if (v->table && lode_remote_find_reference(v->table, v->w.net, &arch) == LODE_OK) {
+        reference.arch = &arch;
+    } else if (v->table) {
+        lode_log(LODE_LOG_WARN, "how fast the device is now is not told: %s", lode_last_error());
+        lode_error_clear();
+    }
+    LODE_TRY(lode_remote_networks(v->w.net, v->w.dispatch, v->arch, v->n, v->batch,
+                                  &v->remote.remote, cli_progress(v->c), &reference, v->measured,
+                                  v->energy));
+    if (!reference.arch) return LODE_OK;
+    const double then = lode_table_get_info(v->table).reference.value;
+    v->drift = (v->of_energy ? reference.energy_mj : reference.latency_ms) / then;
     return LODE_OK;
 }
 
@@ -57,13 +85,12 @@ lode_status timed_run(timed_networks *v) {
                                             .batch = v->batch,
                                             .warmup = v->warmup,
                                             .rounds = v->rounds,
-                                            .table = v->table,
+                                            /* times of calls say nothing about energies */
+                                            .table = v->of_energy ? NULL : v->table,
                                             .journal = v->journal,
                                             .progress = cli_progress(v->c)};
     if (v->remote.used) {
-        LODE_TRY(lode_remote_networks(v->w.net, v->w.dispatch, v->arch, v->n, v->batch,
-                                      &v->remote.remote, cli_progress(v->c), v->measured,
-                                      v->energy));
+        LODE_TRY(timed_run_remote(v));
     } else {
         LODE_TRY(lode_profile_run_networks(&networks, v->measured, &v->drift));
         if (v->with_energy) LODE_TRY(lode_profile_energy(&networks, v->energy));

@@ -27,17 +27,25 @@ typedef struct timed_networks {
     const char *spec[TIMED_MAX_COSTS];
     double *p[TIMED_MAX_COSTS]; /* [n] predictions */
     const lode_table *table;    /* of the first cost that has one */
-    double drift;               /* as lode_profile_run_networks has it */
+    double drift; /* the table's calls here, or its reference behind a runner: now / in the table;
+                     < 0: not known */
     profile_remote remote;
     char *journal; /* of measuring here, NULL: none */
 } timed_networks;
 
-/* Counts of the command line; `count` networks unless --count says otherwise. timed_deinit
-   either way. */
+#define TIMED_OPTION_ARCH                                                                          \
+    {                                                                                              \
+        "arch", 'a', "ARCH",                                                                       \
+            "this network instead of random ones: text, code, or @file.json such as a search's "   \
+            "@run/subnets/NAME/arch.json (may be repeated)"                                        \
+    }
+
+/* Counts of the command line; those of --arch, or `count` networks unless --count says otherwise.
+   timed_deinit either way. */
 lode_status timed_init(timed_networks *v, cli *c, int64_t count);
 void timed_deinit(timed_networks *v);
-/* Random networks of the space; other indices give others. */
-lode_status timed_sample(timed_networks *v, uint64_t index);
+/* The networks of --arch, or random ones of the space; other indices give others. */
+lode_status timed_choose(timed_networks *v, uint64_t index);
 /* LODE_ERR_UNSUPPORTED where this machine has no counters of energy: told before minutes of
    measuring, not after. */
 lode_status timed_need_counters(void);

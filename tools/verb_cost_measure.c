@@ -10,6 +10,7 @@ static const cli_option measure_options[] = {
     {"output", 'o', "FILE",
      "CSV: arch,latency_ms,min_ms,spread and with --energy energy_mj (needed)"},
     {"count", 'n', "N", "random networks (default 100)"},
+    TIMED_OPTION_ARCH,
     {"batch", 0, "N", "images per forward pass (default 1)"},
     {"warmup", 0, "N", "untimed passes of each network (default 3; with --runner 10)"},
     {"rounds", 0, "N", "timed passes of each network (default 30)"},
@@ -34,7 +35,7 @@ static lode_status measure_run(cli *c) {
         LODE_GOTO((v.journal = lode_format("%s.partial", path)) ? LODE_OK : LODE_ERR_NO_MEMORY);
     if (energy && !v.remote.used) LODE_GOTO(timed_need_counters());
     v.with_energy = energy;
-    LODE_GOTO(timed_sample(&v, 78)); /* others than those of verify */
+    LODE_GOTO(timed_choose(&v, 78)); /* others than those of verify */
     LODE_GOTO(timed_run(&v));
     LODE_GOTO(timed_write_rows(&v, energy, path));
     LODE_GOTO(lode_file_remove(v.remote.used ? v.remote.journal : v.journal));
@@ -50,8 +51,9 @@ done:
 
 const cli_verb cli_verb_cost_measure = {
     .name = "cost measure",
-    .about = "measures random networks of a space into a CSV, for `lode cost fit`",
-    .details = "Whole networks, measured in interleaved rounds here, or with --runner on another "
+    .about = "measures networks of a space into a CSV, for `lode cost fit`",
+    .details = "Whole networks, random ones or those of --arch, measured in interleaved rounds "
+               "here, or with --runner on another "
                "device. Others are drawn than `lode cost verify` draws with the same seed.",
     .options = measure_options,
     .n_options = (int)(sizeof measure_options / sizeof *measure_options),

@@ -17,6 +17,7 @@ static const cli_option verify_options[] = {
      "all against the same measurements)"},
     {"batch", 0, "N", "images per forward pass (default: the table's, else 1)"},
     {"count", 'n', "N", "random networks (default 30)"},
+    TIMED_OPTION_ARCH,
     {"warmup", 0, "N", "untimed passes of each network (default 3; with --runner 10)"},
     {"rounds", 0, "N", "timed passes of each network (default 30)"},
     {"rows", 0, "FILE", "write a CSV: architectures, measurements, predictions"},
@@ -120,9 +121,11 @@ static lode_status verify_report_cost(const timed_networks *v, int k, json_t **o
     if (!(v->drift > 0) || lode_cost_table(v->cost[k]) != v->table) return LODE_OK;
     LODE_TRY(verify_without_drift(v, v->p[k], &even));
     cli_print(v->c,
-              "%scalls take %.2f of their time in the table now; predictions times that: "
+              "%s%s take%s %.2f of %s %s in the table now; predictions times that: "
               "MAPE %.2f %%, bias %+.2f %%\n",
-              v->n_costs > 1 ? "  " : "", v->drift, even.mape, even.bias);
+              v->n_costs > 1 ? "  " : "", v->remote.used ? "the reference network" : "calls",
+              v->remote.used ? "s" : "", v->drift, v->remote.used ? "its" : "their",
+              v->of_energy ? "energy" : "time", even.mape, even.bias);
     json_object_set_new(*out, "mape_without_drift", json_real(even.mape));
     json_object_set_new(*out, "bias_without_drift", json_real(even.bias));
     return LODE_OK;
@@ -156,7 +159,7 @@ static lode_status verify_run(cli *c) {
     LODE_GOTO(verify_open_costs(&v));
     if (v.with_energy && !v.remote.used) LODE_GOTO(timed_need_counters());
     verify_warn(&v);
-    LODE_GOTO(timed_sample(&v, 77));
+    LODE_GOTO(timed_choose(&v, 77));
     for (int64_t i = 0; i < v.n; i++)
         for (int k = 0; k < v.n_costs; k++)
             LODE_GOTO(lode_cost_hard(v.cost[k], &v.arch[i], &v.p[k][i]));
@@ -171,12 +174,15 @@ done:
 
 const cli_verb cli_verb_cost_verify = {
     .name = "cost verify",
-    .about = "measures random networks end to end against tables, device files and predictors",
-    .details = "Draws random networks, prices them, measures them as wholes in interleaved rounds "
+    .about = "measures networks end to end against tables, device files and predictors",
+    .details = "Draws random networks, or takes those of --arch, prices them, measures them as "
+               "wholes in interleaved rounds "
                "(with --runner on another device) and prints error, bias and rank correlation. "
                "Where a table stands among the costs, its calls are timed in the same rounds: how "
                "much slower they are now than in the table tells a change of the machine's speed "
-               "from an error of the model.",
+               "from an error of the model. Through a runner the table's reference network, which "
+               "ran between the jobs when it was built, runs between the networks again and tells "
+               "the same.",
     .options = verify_options,
     .n_options = (int)(sizeof verify_options / sizeof *verify_options),
     .run = verify_run,

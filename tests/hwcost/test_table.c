@@ -16,7 +16,8 @@ static lode_table *make_table(void) {
                             .batch = 4,
                             .threads = 2,
                             .slope = 1,
-                            .fit_mape = -1};
+                            .fit_mape = -1,
+                            .reference = {"012", 0x8000000000000001u, 1.1390000000000002}};
     assert_ok(lode_table_create(&info, &t));
     for (int i = 9; i >= 0; i--) {
         char call[16];
@@ -44,6 +45,9 @@ static void round_trip(void **state) {
     assert_near(lode_table_get_info(b).slope, 1.5, 0);
     assert_int_equal(lode_table_get_info(b).form, LODE_FORM_PLAIN);
     assert_int_equal(lode_table_get_info(b).networks, 12);
+    const lode_table_reference reference = lode_table_get_info(b).reference;
+    assert_string_equal(reference.network, "012");
+    assert_true(reference.hash == 0x8000000000000001u && reference.value == 1.1390000000000002);
     for (int i = 0; i < 10; i++) {
         const lode_table_entry *x = lode_table_at(a, i), *y = lode_table_at(b, i);
         assert_string_equal(x->call, y->call);
@@ -60,6 +64,11 @@ static void round_trip(void **state) {
 
 static void damaged_files_say_what(void **state) {
     (void)state;
+#define WHOLE(reference)                                                                           \
+    "{\"format\": \"lode-cost-table\", \"version\": 2, \"quantity\": \"q\", \"unit\": \"u\", "     \
+    "\"space\": \"s\", \"form\": \"folded\", \"device\": \"d\", \"created\": \"\", \"batch\": 1, " \
+    "\"threads\": 1, \"mhz\": 0, \"warmup\": 1, \"rounds\": 1, \"networks\": 0, \"constant\": 0, " \
+    "\"slope\": 1, \"fit_mape\": -1, \"reference\": " reference "}"
     static const struct {
         const char *text, *words;
     } cases[] = {
@@ -71,6 +80,10 @@ static void damaged_files_say_what(void **state) {
         {"{\"format\": \"lode-cost-table\", \"version\": 2, \"quantity\": \"q\", \"unit\": "
          "\"u\", \"space\": \"s\", \"form\": \"bent\"}",
          "folded|plain"},
+        {WHOLE("{\"network\": \"01\", \"value\": 1.5}"), "hash"},
+        {WHOLE("{\"network\": \"01\", \"value\": 1.5, \"hash\": \"12x\"}"), "hexadecimal"},
+        {WHOLE("{\"network\": \"01\", \"value\": 0, \"hash\": \"12\"}"), "above 0"},
+        {WHOLE("{\"network\": \"01\", \"value\": 1, \"hash\": \"12\"}"), "entries"},
     };
     char *dir = test_temp_dir(), *path = lode_path_join(dir, "t.json");
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

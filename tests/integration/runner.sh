@@ -34,6 +34,33 @@ grep -A3 '"call": "conv_act' a.json | grep '"median"' | sort -u | grep -q '"medi
 grep -q "MAPE 0.00 %, bias +0.00 %" out || { cat out; fail "verify's error"; }
 "$LODE" cost verify -s $space --cost energy_mj=e.json -n 5 --runner ./device.sh > out 2> err || { cat err; fail "verify energy"; }
 grep -q "5 networks, mJ: MAPE 0.00 %" out || { cat out; fail "energy's error"; }
+grep -q "the reference network takes 1.00 of its energy in the table now; predictions times that: MAPE 0.00 %" out || { cat out; fail "energy's drift"; }
+
+# On a day when the device is 1.4 times slower the table has no error but that, and verify says so. Where there is nothing
+# to tell it by, it says why.
+"$LODE" cost verify --json -s $space --cost latency_ms=a.json -n 5 --runner "SLOW=1.4 ./device.sh" > slow.json 2> err || { cat err; fail "verify a slow device"; }
+"$LODE" cost verify -s $space --cost latency_ms=a.json -n 5 --rows slow.csv --runner "SLOW=1.4 ./device.sh" > out 2> err || { cat err; fail "verify a slow device"; }
+grep -q "5 networks, ms: MAPE 28.57 %, bias -28.57 %" out || { cat out; fail "raw error of a slow device"; }
+grep -q "the reference network takes 1.40 of its time in the table now; predictions times that: MAPE 0.00 %, bias" out || { cat out; fail "levelled error"; }
+awk '/"drift":/ && $2 + 0 == 1.4 {n++} /"mape":/ && $2 + 0 > 28.571 && $2 + 0 < 28.572 {n++} /"mape_without_drift":/ && $2 + 0 < 1e-4 {n++}
+     END {exit n != 3}' slow.json || { cat slow.json; fail "levelled error in JSON"; }
+unlevelled() { # words, table, options
+    local words=$1 table=$2; shift 2
+    "$LODE" cost verify "$@" --cost latency_ms=$table -n 2 --runner ./device.sh > out 2> err || { cat err; fail "verify without a reference"; }
+    grep -q "$words" err && ! grep -q "in the table now" out || { cat out err; fail "want \"$words\" and no drift"; }
+}
+sed 's/"reference": {/"nothing": {/' a.json > old.json
+unlevelled "keeps no reference network, as those that were built by an earlier version" old.json -s $space
+sed 's/"hash": "./"hash": "f/; s/"hash": "ff/"hash": "0f/' a.json > other.json
+unlevelled "has other calls here than the reference" other.json -s $space
+sed 's/"network": "[0-9]*"/"network": "99"/' a.json > none.json
+unlevelled "the table's reference network is none of space $space" none.json -s $space
+# Given networks: as many as are named, in that order.
+"$LODE" cost verify -s $space --cost latency_ms=a.json -a 22212220 -a 00000000 --runner "SLOW=1.4 ./device.sh" > out 2> err || { cat err; fail "verify -a"; }
+[ "$(grep -c '^[0-9.]* .* [012]\{8\}$' out)" -eq 2 ] && grep -q "^2 networks, ms: MAPE 28.57" out || { cat out; fail "verify -a"; }
+"$LODE" cost verify -s $space --cost latency_ms=a.json -a 22212220 -n 3 --runner ./device.sh > out 2> err; [ $? -eq 2 ] || fail "-a and -n"
+"$LODE" cost measure -s $space -a 22212220 -o one.csv --runner ./device.sh > out 2> err || { cat err; fail "measure -a"; }
+[ "$(wc -l < one.csv)" -eq 2 ] && grep -q "^22212220," one.csv || { cat one.csv; fail "measure -a"; }
 "$LODE" cost measure -s $space -n 7 --energy -o rows.csv --runner ./device.sh > out 2> err || { cat err; fail "measure"; }
 [ "$(head -1 rows.csv)" = arch,latency_ms,min_ms,spread,energy_mj ] && [ "$(wc -l < rows.csv)" -eq 8 ] || { cat rows.csv; fail "rows"; }
 # One search by it: what it found was priced by this table.
