@@ -1,4 +1,5 @@
-/* softmax_internal.h: the softmax of one row, for softmax.c and losses.c, and what kernels share with them. */
+/* softmax_internal.h: the softmax of one row, for softmax.c and losses.c, and what kernels share
+ * with them. */
 #ifndef LODE_OPS_SOFTMAX_INTERNAL_H
 #define LODE_OPS_SOFTMAX_INTERNAL_H
 #include "core/status.h"

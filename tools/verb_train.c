@@ -124,15 +124,14 @@ static lode_status training_finish(cli *c, training *t, const char *output,
     cli_print(c, "%s: %lld epochs, %lld steps, training loss %.4f, %.0f images/s, %.0f s\n", output,
               (long long)result->epochs, (long long)result->steps, result->loss,
               result->images_per_s, result->seconds);
-    cli_result(c,
-               json_pack("{s:s, s:I, s:I, s:f, s:f, s:f, s:f, s:{s:I, s:I, s:I, s:I, s:I}}",
-                         "output", output, "epochs", (json_int_t)result->epochs, "steps",
-                         (json_int_t)result->steps, "loss", result->loss, "test_accuracy",
-                         test.accuracy, "images_per_s", result->images_per_s, "seconds",
-                         result->seconds, "memory", "planned", (json_int_t)result->plan.total,
-                         "measured", (json_int_t)result->peak_bytes, "planned_held",
-                         (json_int_t)result->plan.held, "held", (json_int_t)result->peak_held,
-                         "peak_rss", (json_int_t)lode_peak_rss_bytes()));
+    cli_result(c, json_pack("{s:s, s:I, s:I, s:f, s:f, s:f, s:f, s:{s:I, s:I, s:I, s:I, s:I}}",
+                            "output", output, "epochs", (json_int_t)result->epochs, "steps",
+                            (json_int_t)result->steps, "loss", result->loss, "test_accuracy",
+                            test.accuracy, "images_per_s", result->images_per_s, "seconds",
+                            result->seconds, "memory", "planned", (json_int_t)result->plan.total,
+                            "measured", (json_int_t)result->peak_bytes, "planned_held",
+                            (json_int_t)result->plan.held, "held", (json_int_t)result->peak_held,
+                            "peak_rss", (json_int_t)lode_peak_rss_bytes()));
     return LODE_OK;
 }
 
