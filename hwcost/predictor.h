@@ -37,7 +37,7 @@ typedef struct lode_predictor_options {
     int64_t rounds, depth;  /* trees: at most so many, and their depth */
     double eta;             /* trees: share of a tree that is added */
     double lr, decay;       /* networks: AdamW's rate (cosine to 0) and weight decay */
-    bool ridge;             /* networks learn what ridge regression leaves over */
+    bool ridge;             /* networks learn what ridge regression leaves over; trees may */
     bool paths;             /* networks, trees: features of what of a cell is reached (encode.h) */
     int encoding;           /* a lode_predictor_reads */
     int target;             /* a lode_predictor_target */

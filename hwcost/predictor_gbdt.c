@@ -1,14 +1,15 @@
 /* predictor_gbdt.c   gradient-boosted trees, by the XGBoost library (Chen & Guestrin 2016).
 
-   Squared error, exact splits, one thread: the same rows give the same trees. How many there are is
-   what validation says: rounds are added until it has not improved for a while. Few rows for
-   validation say little, so then each fifth of all rows validates trees of the other four, and the
-   five are added up. The trees that are kept are of all rows, that many. The library is optional
-   (libxgboost-dev); a build without it knows the kind and says what is missing. The model is kept
-   in the library's own bytes (UBJSON), as one tensor of the predictor's file. */
+       y = ridge(x) + sum over trees of a leaf's value,  or the sum alone
+
+   Squared error, exact splits, one thread: the same rows give the same trees. How many there are,
+   and whether a regression lies below them, is what validation says (predictor_gbdt_choose.c); then
+   they learn from all rows. The library is optional (libxgboost-dev); a build without it knows the
+   kind and says what is missing. The model is kept in the library's own bytes (UBJSON), as one
+   tensor of the predictor's file. */
 #include "core/memory.h"
 #include "core/number.h"
-#include "hwcost/predictor_internal.h"
+#include "hwcost/predictor_gbdt_internal.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -18,18 +19,22 @@
     "it is made of trees, which are constant between their splits and so have no gradient"
 
 #ifdef LODE_HAVE_XGBOOST
-#include <xgboost/c_api.h>
-
 typedef struct gbdt {
     int n; /* features */
     BoosterHandle booster;
     lode_tensor *bytes; /* u8: the model as saved */
+    lode_tensor *ridge; /* f64 [n + 1]; zeros: trees alone */
 } gbdt;
 
-#define GBDT_TRY(expr)  LODE_TRY(gbdt_check(expr))
-#define GBDT_GOTO(expr) LODE_GOTO(gbdt_check(expr))
-static lode_status gbdt_check(int code) {
+lode_status gbdt_check(int code) {
     return code == 0 ? LODE_OK : LODE_FAIL(LODE_ERR_INTERNAL, "xgboost: %.400s", XGBGetLastError());
+}
+
+lode_status gbdt_stopped(const predictor_job *job, int64_t round) {
+    return lode_progress_should_stop(job->progress)
+               ? LODE_FAIL(LODE_ERR_STOPPED, "fit: stopped in epoch %lld of %lld",
+                           (long long)round + 1, (long long)job->options->rounds)
+               : LODE_OK;
 }
 
 static void gbdt_destroy(void *self) {
@@ -37,20 +42,22 @@ static void gbdt_destroy(void *self) {
     if (!m) return;
     if (m->booster) XGBoosterFree(m->booster);
     lode_tensor_release(m->bytes);
+    lode_tensor_release(m->ridge);
     lode_free(m);
 }
 
-/* The library's copy of x [n, f], with labels y unless NULL. */
-static lode_status gbdt_matrix(const double *x, const double *y, int64_t n, int f,
-                               DMatrixHandle *out) {
+lode_status gbdt_matrix(const predictor_samples *s, int f, const double *ridge,
+                        DMatrixHandle *out) {
     lode_status status = LODE_OK;
+    const int64_t n = s->n;
     float *v = lode_alloc((size_t)(n * (f + 1)), sizeof *v);
     *out = NULL;
     if (!v) return LODE_ERR_NO_MEMORY;
-    for (int64_t i = 0; i < n * f; i++) v[i] = (float)x[i];
-    for (int64_t i = 0; y && i < n; i++) v[n * f + i] = (float)y[i];
+    for (int64_t i = 0; i < n * f; i++) v[i] = (float)s->x[i];
+    for (int64_t i = 0; s->y && i < n; i++)
+        v[n * f + i] = (float)(s->y[i] - (ridge ? predictor_ridge_at(ridge, s->x + i * f, f) : 0));
     GBDT_GOTO(XGDMatrixCreateFromMat(v, (bst_ulong)n, (bst_ulong)f, NAN, out));
-    if (y) GBDT_GOTO(XGDMatrixSetFloatInfo(*out, "label", v + n * f, (bst_ulong)n));
+    if (s->y) GBDT_GOTO(XGDMatrixSetFloatInfo(*out, "label", v + n * f, (bst_ulong)n));
 done:
     if (status != LODE_OK && *out) {
         XGDMatrixFree(*out);
@@ -60,7 +67,7 @@ done:
     return status;
 }
 
-static lode_status gbdt_configure(BoosterHandle b, const predictor_job *job) {
+lode_status gbdt_configure(BoosterHandle b, const predictor_job *job) {
     char depth[32], eta[32], seed[32];
     snprintf(depth, sizeof depth, "%lld", (long long)job->options->depth);
     snprintf(seed, sizeof seed, "%d", (int)(job->seed & 0x7fffffff));
@@ -79,129 +86,24 @@ static lode_status gbdt_configure(BoosterHandle b, const predictor_job *job) {
     return LODE_OK;
 }
 
-/* Root mean square error that the library prints: "[7]\tvalid-rmse:0.25". */
-static lode_status gbdt_validate(BoosterHandle b, int round, DMatrixHandle valid, double *rmse) {
-    const char *name = "valid", *text = NULL, *colon;
-    GBDT_TRY(XGBoosterEvalOneIter(b, round, &valid, &name, 1, &text));
-    colon = strrchr(text, ':');
-    if (!colon || !lode_f64_parse(colon + 1, rmse))
-        return LODE_FAIL(LODE_ERR_INTERNAL, "xgboost: no error in \"%.80s\"", text);
-    return LODE_OK;
-}
+/* ---- fitting ---- */
 
-/* ---- how many trees ---- */
-
-enum { GBDT_FOLDS = 5, GBDT_MANY = 100 /* rows for validation that are enough */ };
-
-/* Trees of some rows, judged by others. */
-typedef struct gbdt_trial {
-    DMatrixHandle train, valid;
-    int64_t n_valid;
-    BoosterHandle booster;
-} gbdt_trial;
-
-static void gbdt_trial_deinit(gbdt_trial *t) {
-    if (t->booster) XGBoosterFree(t->booster);
-    if (t->train) XGDMatrixFree(t->train);
-    if (t->valid) XGDMatrixFree(t->valid);
-}
-
-static lode_status gbdt_trial_init(gbdt_trial *t, const predictor_job *job, DMatrixHandle train,
-                                   DMatrixHandle valid, int64_t n_valid) {
-    const DMatrixHandle both[] = {train, valid};
-    *t = (gbdt_trial){.train = train, .valid = valid, .n_valid = n_valid};
-    GBDT_TRY(XGBoosterCreate(both, 2, &t->booster));
-    return gbdt_configure(t->booster, job);
-}
-
-/* Rows i with i mod GBDT_FOLDS == fold validate. Train and valid are one block of rows. */
-static lode_status gbdt_fold(const predictor_job *job, int f, int fold, gbdt_trial *t) {
-    const int64_t n = job->train.n + job->valid.n;
+/* job->epochs trees of all rows. */
+static lode_status gbdt_grow(gbdt *m, const predictor_job *job) {
+    const predictor_samples all = {job->train.n + job->valid.n, job->train.x, job->train.y};
+    DMatrixHandle rows = NULL;
     lode_status status = LODE_OK;
-    double *x = lode_alloc((size_t)(n * f), sizeof *x), *y = LODE_NEW_ARRAY(double, n);
-    DMatrixHandle part[2] = {NULL, NULL};
-    int64_t count[2] = {0, 0}, at = 0;
-    LODE_GOTO(x && y ? LODE_OK : LODE_ERR_NO_MEMORY);
-    for (int valid = 0; valid < 2; valid++, at += count[valid - 1]) {
-        for (int64_t i = 0; i < n; i++) {
-            if ((i % GBDT_FOLDS == fold) != (valid == 1)) continue;
-            const int64_t row = at + count[valid]++;
-            memcpy(x + row * f, job->train.x + i * f, (size_t)f * sizeof *x);
-            y[row] = job->train.y[i];
-        }
-        LODE_GOTO(gbdt_matrix(x + at * f, y + at, count[valid], f, &part[valid]));
+    LODE_GOTO(gbdt_matrix(&all, m->n, m->ridge->data, &rows));
+    GBDT_GOTO(XGBoosterCreate(&rows, 1, &m->booster));
+    LODE_GOTO(gbdt_configure(m->booster, job));
+    for (int64_t round = 0; round < job->epochs; round++) {
+        LODE_GOTO(gbdt_stopped(job, round));
+        GBDT_GOTO(XGBoosterUpdateOneIter(m->booster, (int)round, rows));
     }
-    LODE_GOTO(gbdt_trial_init(t, job, part[0], part[1], count[1]));
-    part[0] = part[1] = NULL;
 done:
-    for (int k = 0; k < 2; k++)
-        if (part[k]) XGDMatrixFree(part[k]);
-    lode_free(x);
-    lode_free(y);
+    if (rows) XGDMatrixFree(rows);
     return status;
 }
-
-static lode_status gbdt_trials(const predictor_job *job, int f, gbdt_trial *t, int *n) {
-    *n = 0;
-    if (job->valid.n >= GBDT_MANY) {
-        DMatrixHandle train = NULL, valid = NULL;
-        LODE_TRY(gbdt_matrix(job->train.x, job->train.y, job->train.n, f, &train));
-        lode_status status = gbdt_matrix(job->valid.x, job->valid.y, job->valid.n, f, &valid);
-        if (status != LODE_OK) {
-            XGDMatrixFree(train);
-            return status;
-        }
-        return gbdt_trial_init(&t[(*n)++], job, train, valid, job->valid.n);
-    }
-    for (int fold = 0; fold < GBDT_FOLDS; fold++) {
-        LODE_TRY(gbdt_fold(job, f, fold, &t[fold]));
-        ++*n;
-    }
-    return LODE_OK;
-}
-
-static lode_status gbdt_stopped(const predictor_job *job, int round) {
-    return lode_progress_should_stop(job->progress)
-               ? LODE_FAIL(LODE_ERR_STOPPED, "fit: stopped in epoch %d of %lld", round + 1,
-                           (long long)job->options->rounds)
-               : LODE_OK;
-}
-
-/* job->epochs: the round with the least squared error over all trials. */
-static lode_status gbdt_try(predictor_job *job, const gbdt_trial *t, int n) {
-    const lode_predictor_options *o = job->options;
-    double best = INFINITY, rmse = 0;
-    for (int round = 0; round < (int)o->rounds; round++) {
-        double error = 0;
-        LODE_TRY(gbdt_stopped(job, round));
-        for (int k = 0; k < n; k++) {
-            GBDT_TRY(XGBoosterUpdateOneIter(t[k].booster, round, t[k].train));
-            LODE_TRY(gbdt_validate(t[k].booster, round, t[k].valid, &rmse));
-            error += rmse * rmse * (double)t[k].n_valid;
-        }
-        if (error < best) {
-            best = error;
-            job->epochs = round + 1;
-        }
-        if (round + 1 - job->epochs >= o->patience) break;
-        lode_progress_update(job->progress, "fit", round + 1, o->rounds, "");
-    }
-    return LODE_OK;
-}
-
-/* Without rows for validation, as many as the options say. */
-static lode_status gbdt_choose_rounds(predictor_job *job, int f) {
-    gbdt_trial t[GBDT_FOLDS] = {{.booster = NULL}};
-    int n = 0;
-    job->epochs = job->options->rounds;
-    if (job->valid.n == 0 || job->train.n + job->valid.n < 2 * GBDT_FOLDS) return LODE_OK;
-    lode_status status = gbdt_trials(job, f, t, &n);
-    if (status == LODE_OK) status = gbdt_try(job, t, n);
-    for (int k = 0; k < GBDT_FOLDS; k++) gbdt_trial_deinit(&t[k]);
-    return status;
-}
-
-/* ---- the trees ---- */
 
 /* The model as bytes. */
 static lode_status gbdt_keep(gbdt *m) {
@@ -214,39 +116,42 @@ static lode_status gbdt_keep(gbdt *m) {
     return LODE_OK;
 }
 
-static lode_status gbdt_fit(predictor_job *job, void **self) {
-    gbdt *m = LODE_NEW(gbdt);
-    DMatrixHandle rows = NULL;
-    lode_status status = LODE_OK;
-    *self = NULL;
+static lode_status gbdt_create(const lode_encoding *encoding, gbdt **out) {
+    gbdt *m = *out = LODE_NEW(gbdt);
     if (!m) return LODE_ERR_NO_MEMORY;
-    m->n = lode_encoding_n(job->encoding);
-    LODE_GOTO(gbdt_choose_rounds(job, m->n));
-    LODE_GOTO(gbdt_matrix(job->train.x, job->train.y, job->train.n + job->valid.n, m->n, &rows));
-    GBDT_GOTO(XGBoosterCreate(&rows, 1, &m->booster));
-    LODE_GOTO(gbdt_configure(m->booster, job));
-    for (int round = 0; round < (int)job->epochs; round++) {
-        LODE_GOTO(gbdt_stopped(job, round));
-        GBDT_GOTO(XGBoosterUpdateOneIter(m->booster, round, rows));
-    }
+    m->n = lode_encoding_n(encoding);
+    return lode_tensor_zeros(NULL, LODE_F64, &LODE_SHAPE1((int64_t)m->n + 1), LODE_CONTIGUOUS,
+                             &m->ridge);
+}
+
+static lode_status gbdt_fit(predictor_job *job, void **self) {
+    gbdt *m = NULL;
+    lode_status status = LODE_OK;
+    bool ridge = false;
+    *self = NULL;
+    LODE_GOTO(gbdt_create(job->encoding, &m));
+    LODE_GOTO(gbdt_choose(job, m->n, &ridge));
+    if (ridge) LODE_GOTO(predictor_ridge_best(job, true, m->ridge->data));
+    LODE_GOTO(gbdt_grow(m, job));
     LODE_GOTO(gbdt_keep(m));
     *self = m;
     m = NULL;
 done:
-    gbdt_destroy(m); /* before its rows */
-    if (rows) XGDMatrixFree(rows);
+    gbdt_destroy(m);
     return status;
 }
 
+/* ---- file and answers ---- */
+
 static lode_status gbdt_load(const lode_encoding *encoding, const lode_predictor_options *options,
                              lode_tensor_file *file, void **self) {
-    gbdt *m = LODE_NEW(gbdt);
+    gbdt *m = NULL;
     lode_status status = LODE_OK;
     bst_ulong n = 0;
     (void)options;
     *self = NULL;
-    if (!m) return LODE_ERR_NO_MEMORY;
-    m->n = lode_encoding_n(encoding);
+    LODE_GOTO(gbdt_create(encoding, &m));
+    LODE_GOTO(lode_tensors_load_into(file, "ridge", m->ridge));
     LODE_GOTO(lode_tensors_get(file, "xgboost", &m->bytes));
     GBDT_GOTO(XGBoosterCreate(NULL, 0, &m->booster));
     if (XGBoosterLoadModelFromBuffer(m->booster, m->bytes->data,
@@ -266,24 +171,29 @@ done:
 }
 
 static int64_t gbdt_tensors(const void *self, lode_named_tensor items[PREDICTOR_MAX_TENSORS]) {
-    items[0] = (lode_named_tensor){"xgboost", ((const gbdt *)self)->bytes};
-    return 1;
+    const gbdt *m = self;
+    items[0] = (lode_named_tensor){"ridge", m->ridge};
+    items[1] = (lode_named_tensor){"xgboost", m->bytes};
+    return 2;
 }
 
 static lode_status gbdt_predict(void *self, const double *x, int64_t n, double *y, double *dx) {
     gbdt *m = self;
+    const predictor_samples asked = {n, x, NULL};
+    const double *ridge = m->ridge->data;
     DMatrixHandle rows = NULL;
     bst_ulong length = 0;
     const float *out = NULL;
     lode_status status = LODE_OK;
     if (dx) return LODE_FAIL(LODE_ERR_UNSUPPORTED, "gbdt: %s", GBDT_NO_GRADIENT);
     if (n == 0) return LODE_OK;
-    LODE_TRY(gbdt_matrix(x, NULL, n, m->n, &rows));
+    LODE_TRY(gbdt_matrix(&asked, m->n, NULL, &rows));
     GBDT_GOTO(XGBoosterPredict(m->booster, rows, 0, 0, 0, &length, &out));
     if ((int64_t)length != n)
         LODE_GOTO(LODE_FAIL(LODE_ERR_INTERNAL, "xgboost: %lld answers for %lld rows",
                             (long long)length, (long long)n));
-    for (int64_t i = 0; i < n; i++) y[i] = (double)out[i];
+    for (int64_t i = 0; i < n; i++)
+        y[i] = (double)out[i] + predictor_ridge_at(ridge, x + i * m->n, m->n);
 done:
     XGDMatrixFree(rows);
     return status;
@@ -292,7 +202,8 @@ done:
 
 const lode_predictor_plugin lode_predictor_gbdt = {
     .name = "gbdt",
-    .about = "gradient-boosted trees by XGBoost (Chen & Guestrin 2016); no gradient",
+    .about = "gradient-boosted trees by XGBoost (Chen & Guestrin 2016), on top of ridge regression "
+             "where that is better; no gradient",
     .no_gradient = GBDT_NO_GRADIENT,
 #ifdef LODE_HAVE_XGBOOST
     .fit = gbdt_fit,

@@ -38,6 +38,41 @@ static void mlp_learns_what_no_sum_can(void **state) {
     made_close(&m);
 }
 
+/* RMSE on held-out rows of trees, with or without a regression below them; -1: no XGBoost. */
+static double trees_rmse(made *m, bool ridge) {
+    lode_predictor *p = NULL;
+    lode_predictor_split split = lode_predictor_split_defaults();
+    lode_predictor_options o = made_options();
+    o.ridge = ridge;
+    assert_ok(lode_predictor_split_rows(&m->rows, &split, m->part));
+    lode_status status = lode_predictor_fit("gbdt", &m->rows, m->part, &o, &made_about, NULL, &p);
+    if (status == LODE_ERR_UNSUPPORTED) return -1;
+    assert_ok(status);
+    const double rmse = lode_predictor_get_info(p).held_out.rmse;
+    lode_predictor_destroy(p);
+    return rmse;
+}
+
+/* A sum of prices takes trees many splits and a regression none; what no sum says, trees do say. */
+static void trees_stand_on_a_regression_where_it_helps(void **state) {
+    (void)state;
+    made m = {0};
+    made_open("nasbench-macro", 200, 0, &m);
+    double alone = trees_rmse(&m, false), above = trees_rmse(&m, true);
+    made_close(&m);
+    if (above < 0) skip();
+    if (!(above < 1e-5 && alone > 0.1)) fail_msg("of a sum: alone %g, above %g", alone, above);
+    m = (made){0};
+    made_open("nasbench-macro", 500, 4, &m);
+    lode_predictor *linear = made_fit(&m, "linear", 0);
+    const double line = lode_predictor_get_info(linear).held_out.rmse;
+    alone = trees_rmse(&m, false), above = trees_rmse(&m, true);
+    if (!(above < 0.4 * line && above < 1.1 * alone))
+        fail_msg("of a product: linear %g, alone %g, above %g", line, alone, above);
+    lode_predictor_destroy(linear);
+    made_close(&m);
+}
+
 /* What an LSTM has to see is where an option stands: products of neighbours in a chain. */
 static void lstm_learns_what_no_sum_can(void **state) {
     (void)state;
@@ -117,6 +152,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(linear_finds_the_prices_of_a_sum),
         cmocka_unit_test(mlp_learns_what_no_sum_can),
+        cmocka_unit_test(trees_stand_on_a_regression_where_it_helps),
         cmocka_unit_test(lstm_learns_what_no_sum_can),
         cmocka_unit_test(gcn_learns_cells_and_darts),
         cmocka_unit_test(kernel_meets_its_rows),
