@@ -174,7 +174,7 @@ static lode_status asic_read_dataflow(lode_yaml *root, asic *m) {
                      lode_yaml_name(root), text);
 }
 
-static lode_status asic_need(lode_yaml *root, const char *key, double max, double *out) {
+lode_status asic_need(lode_yaml *root, const char *key, double max, double *out) {
     LODE_TRY(lode_yaml_f64(root, key, 0, 0, max, out));
     if (*out > 0) return LODE_OK;
     return LODE_FAIL(LODE_ERR_CONFIG, "%s: key `%s` is missing", lode_yaml_name(root), key);

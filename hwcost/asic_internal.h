@@ -19,6 +19,8 @@ typedef struct asic {
     bool has_area;
 } asic;
 
+/* A positive number that must be there. */
+lode_status asic_need(lode_yaml *root, const char *key, double max, double *out);
 /* Of a map: dataflow, rows, columns, buffer_kib, dram_gbps, buffer_gbps. */
 lode_status asic_read_array(lode_yaml *map, asic *m);
 /* Of the file: clock_mhz, energy, area. */

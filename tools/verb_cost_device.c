@@ -19,7 +19,7 @@ static lode_status devices_print(cli *c, const char *name, json_t *list) {
         lode_text_add(&quantities, " %s", h->kind->quantity[i]->name);
         json_array_append_new(names, json_string(h->kind->quantity[i]->name));
     }
-    cli_print(c, "%-18s %-9s %-5s %s\n%35s%s\n", name, h->kind->name,
+    cli_print(c, "%-18s %-13s %-5s %s\n%39s%s\n", name, h->kind->name,
               lode_hardware_dtype_name(h->dtype), h->about, "", quantities.s ? quantities.s : "");
     json_array_append_new(list,
                           json_pack("{s:s, s:s, s:s, s:s, s:o}", "name", name, "kind",
