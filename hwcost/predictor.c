@@ -75,8 +75,10 @@ static const lode_option fit_rows[] = {
     FIT_ROW(eta, LODE_OPT_F64, "0.1", 1e-6, 1, NULL, "trees: share of a tree that is added"),
     FIT_ROW(lr, LODE_OPT_F64, "0.003", 1e-8, 1, NULL, "networks: AdamW's rate, cosine to 0"),
     FIT_ROW(decay, LODE_OPT_F64, "1", 0, 10, NULL, "networks: AdamW's weight decay"),
-    FIT_ROW(ridge, LODE_OPT_BOOL, "true", 0, 0, NULL,
-            "networks learn what ridge regression leaves over; trees where that validates better"),
+    FIT_ROW(
+        ridge, LODE_OPT_ENUM, "auto", 0, 0, "auto|true|false",
+        "networks and trees learn what ridge regression leaves over, or all; auto: trees, and gcn "
+        "if 50 rows validate, try both"),
     FIT_ROW(paths, LODE_OPT_BOOL, "true", 0, 0, NULL,
             "networks, trees: also features of what of a cell is reached (hwcost/encode.h)"),
     FIT_ROW(encoding, LODE_OPT_ENUM, "options", 0, 0, "options|counts|both|none",

@@ -37,7 +37,7 @@ typedef struct lode_predictor_options {
     int64_t rounds, depth;  /* trees: at most so many, and their depth */
     double eta;             /* trees: share of a tree that is added */
     double lr, decay;       /* networks: AdamW's rate (cosine to 0) and weight decay */
-    bool ridge;             /* networks learn what ridge regression leaves over; trees may */
+    int ridge;              /* what ridge regression leaves over is learned: a lode_ridge */
     bool paths;             /* networks, trees: features of what of a cell is reached (encode.h) */
     int encoding;           /* a lode_predictor_reads */
     int target;             /* a lode_predictor_target */
@@ -52,6 +52,12 @@ typedef enum lode_predictor_reads { /* of encode.h's parts */
                                     LODE_READS_BOTH,
                                     LODE_READS_NONE
 } lode_predictor_reads;
+typedef enum lode_ridge {
+    LODE_RIDGE_AUTO, /* trees, and gcn and semigcn given 50 rows for validation: both ways, the
+                        better stays; else true */
+    LODE_RIDGE_TRUE,
+    LODE_RIDGE_FALSE
+} lode_ridge;
 typedef enum lode_predictor_target { LODE_TARGET_VALUE, LODE_TARGET_RANK } lode_predictor_target;
 LODE_API extern const lode_option_table lode_predictor_option_table;
 /* LODE_ERR_UNSUPPORTED says why this kind is not for that space or these options, or not in this

@@ -120,13 +120,14 @@ static lode_status gbdt_try(const predictor_job *job, int f, bool ridge, double 
 lode_status gbdt_choose(predictor_job *job, int f, bool *ridge) {
     double alone = 0, above = 0;
     int64_t rounds = 0;
-    *ridge = job->options->ridge;
+    const int way = job->options->ridge;
+    *ridge = way != LODE_RIDGE_FALSE;
     job->epochs = job->options->rounds;
     if (job->valid.n == 0 || job->train.n + job->valid.n < 2 * GBDT_FOLDS) return LODE_OK;
-    LODE_TRY(gbdt_try(job, f, false, &alone, &job->epochs));
-    if (!job->options->ridge) return LODE_OK;
+    if (way != LODE_RIDGE_TRUE) LODE_TRY(gbdt_try(job, f, false, &alone, &job->epochs));
+    if (way == LODE_RIDGE_FALSE) return LODE_OK;
     LODE_TRY(gbdt_try(job, f, true, &above, &rounds));
-    *ridge = above < alone;
+    *ridge = way == LODE_RIDGE_TRUE || above < alone;
     if (*ridge) job->epochs = rounds;
     return LODE_OK;
 }

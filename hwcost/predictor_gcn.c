@@ -173,7 +173,7 @@ static lode_var *gcn_forward(const predictor_net *net, lode_tape *t, lode_var *c
 }
 
 static const predictor_net_kind gcn_kind = {
-    .build = gcn_build, .forward = gcn_forward, .lr = 3, .decay = 0.01};
+    .build = gcn_build, .forward = gcn_forward, .lr = 3, .decay = 0.01, .alone = true};
 
 lode_status predictor_gcn_check(const lode_space *space) {
     gcn_graph g;
@@ -191,8 +191,8 @@ static lode_status gcn_load(const lode_encoding *encoding, const lode_predictor_
 
 const lode_predictor_plugin lode_predictor_gcn = {
     .name = "gcn",
-    .about = "a graph convolutional network over cells (Dudziak et al. 2020), on top of ridge "
-             "regression",
+    .about = "a graph convolutional network over cells (Dudziak et al. 2020), alone or on top of "
+             "ridge regression",
     .needs_options = true,
     .check = predictor_gcn_check,
     .fit = gcn_fit,

@@ -73,9 +73,10 @@ double predictor_ridge_at(const double *w, const double *x, int n_features);
 
 /* ---- predictor_net.c: networks on a tape ----
 
-   y = ridge(x) + f(x), f a network. It is trained in f32 by the dispatch, with kernels that give
-   the same bits at any number of threads, and answers in f64 by the reference, so that an answer
-   does not depend on the machine and its gradient can be checked by finite differences. */
+   y = ridge(x) + f(x), f a network, or f(x) alone. It is trained in f32 by the dispatch, with
+   kernels that give the same bits at any number of threads, and answers in f64 by the reference, so
+   that an answer does not depend on the machine and its gradient can be checked by finite
+   differences. */
 typedef struct predictor_net predictor_net;
 typedef struct predictor_net_kind {
     /* Adds parameters in a fixed order (predictor_net_add). The last two are those of the linear
@@ -90,6 +91,7 @@ typedef struct predictor_net_kind {
     lode_var *(*decode)(const predictor_net *net, lode_tape *t, lode_var *const *w, lode_var *x,
                         lode_var **options);
     double lr, decay; /* times the options fit.lr and fit.decay; 0: 1 */
+    bool alone;       /* fit.ridge: auto also tries it without the regression */
 } predictor_net_kind;
 
 struct predictor_net {

@@ -62,7 +62,8 @@ static const predictor_net_kind semigcn_kind = {.build = semigcn_build,
                                                 .forward = semigcn_forward,
                                                 .decode = semigcn_decode,
                                                 .lr = 3,
-                                                .decay = 0.01};
+                                                .decay = 0.01,
+                                                .alone = true};
 
 static lode_status semigcn_fit(predictor_job *job, void **self) {
     return predictor_net_fit(&semigcn_kind, job, self);

@@ -43,7 +43,7 @@ static double trees_rmse(made *m, bool ridge) {
     lode_predictor *p = NULL;
     lode_predictor_split split = lode_predictor_split_defaults();
     lode_predictor_options o = made_options();
-    o.ridge = ridge;
+    o.ridge = ridge ? LODE_RIDGE_AUTO : LODE_RIDGE_FALSE;
     assert_ok(lode_predictor_split_rows(&m->rows, &split, m->part));
     lode_status status = lode_predictor_fit("gbdt", &m->rows, m->part, &o, &made_about, NULL, &p);
     if (status == LODE_ERR_UNSUPPORTED) return -1;
@@ -107,6 +107,69 @@ static void gcn_learns_cells_and_darts(void **state) {
     made_close(&m);
 }
 
+/* ---- fit.ridge: auto ---- */
+
+/* Prices of the edges that lie between input and output: what is left when a tool removes the rest.
+   (Options 0: none; edges 1<-0, 2<-0, 2<-1, 3<-0, 3<-1, 3<-2.) */
+static double live_value(const made *m, const lode_arch *a) {
+    static const int to[6] = {1, 2, 2, 3, 3, 3}, from[6] = {0, 0, 1, 0, 1, 2};
+    bool in[4] = {true}, out[4] = {false, false, false, true};
+    double v = 5;
+    for (int e = 0; e < 6; e++) in[to[e]] |= in[from[e]] && a->option[e] != 0;
+    for (int e = 5; e >= 0; e--) out[from[e]] |= out[to[e]] && a->option[e] != 0;
+    for (int e = 0; e < 6; e++)
+        if (in[from[e]] && out[to[e]]) v += m->price[e][a->option[e]];
+    return v;
+}
+
+/* Answers for all rows; *valid: their mean squared error on those for validation. */
+static double *ridge_answers(made *m, const char *kind, int64_t train, int ridge, double *valid) {
+    lode_predictor *p = NULL;
+    lode_predictor_split split = lode_predictor_split_defaults();
+    lode_predictor_options o = made_options();
+    double *y = LODE_NEW_ARRAY(double, m->rows.n);
+    o.ridge = ridge;
+    o.unlabeled = 50;
+    o.pretrain = 1;
+    split.train = train;
+    assert_non_null(y);
+    assert_ok(lode_predictor_split_rows(&m->rows, &split, m->part));
+    assert_ok(lode_predictor_fit(kind, &m->rows, m->part, &o, &made_about, NULL, &p));
+    assert_ok(lode_predictor_predict(p, m->arch, m->rows.n, y));
+    *valid = 0;
+    for (int64_t i = 0; i < m->rows.n; i++)
+        if (m->part[i] == LODE_PART_VALID) *valid += (y[i] - m->value[i]) * (y[i] - m->value[i]);
+    lode_predictor_destroy(p);
+    return y;
+}
+
+/* Auto is one of the two, bit for bit: from few rows, and for other kinds, the one with the
+   regression, else the one that validates better. Returns whether that is the one without. */
+static bool check_auto(made *m, const char *kind, int64_t train, bool tries) {
+    double valid[3], *y[3];
+    const size_t bytes = (size_t)m->rows.n * sizeof **y;
+    for (int ridge = LODE_RIDGE_AUTO; ridge <= LODE_RIDGE_FALSE; ridge++)
+        y[ridge] = ridge_answers(m, kind, train, ridge, &valid[ridge]);
+    bool alone = tries && valid[LODE_RIDGE_FALSE] < valid[LODE_RIDGE_TRUE];
+    assert_memory_not_equal(y[LODE_RIDGE_TRUE], y[LODE_RIDGE_FALSE], bytes);
+    assert_memory_equal(y[LODE_RIDGE_AUTO], y[alone ? LODE_RIDGE_FALSE : LODE_RIDGE_TRUE], bytes);
+    for (int i = 0; i < 3; i++) lode_free(y[i]);
+    return alone;
+}
+
+static void networks_choose_what_is_below(void **state) {
+    (void)state;
+    made m = {0};
+    made_open("nasbench201", 700, 0, &m);
+    assert_false(check_auto(&m, "gcn", 400, true)); /* a sum is the regression's */
+    assert_false(check_auto(&m, "gcn", 300, false));
+    for (int64_t i = 0; i < m.rows.n; i++) m.value[i] = live_value(&m, &m.arch[i]);
+    check_auto(&m, "gcn", 400, true);
+    check_auto(&m, "semigcn", 400, true);
+    check_auto(&m, "mlp", 400, false);
+    made_close(&m);
+}
+
 /* What no sum says, a kernel does; it is nearer to rows it has learned from than to others. */
 static void kernel_meets_its_rows(void **state) {
     (void)state;
@@ -155,6 +218,7 @@ int main(void) {
         cmocka_unit_test(trees_stand_on_a_regression_where_it_helps),
         cmocka_unit_test(lstm_learns_what_no_sum_can),
         cmocka_unit_test(gcn_learns_cells_and_darts),
+        cmocka_unit_test(networks_choose_what_is_below),
         cmocka_unit_test(kernel_meets_its_rows),
         cmocka_unit_test(auto_encoder_finds_options_again),
     };
