@@ -88,8 +88,9 @@ static curve_axis curve_range(const curve *c, int what) {
 }
 
 static void curve_panel(lode_text *t, const curve *c, int what, const char *title) {
-    static const char *const colors[] = {"#4477aa", "#ee8866", "#44aa88",
-                                         "#aa4488", "#888833", "#222222"};
+    static const char *const colors[] = {"#4477aa", "#ee8866", "#44aa88", "#aa4488",
+                                         "#888833", "#222222", "#66ccee", "#bb4422"};
+    enum { N_COLORS = sizeof colors / sizeof *colors };
     const curve_axis y = curve_range(c, what);
     const curve_axis x = {(double)c->size[0], (double)c->size[c->n_sizes - 1], true};
     double left = 70 + what * (CURVE_WIDTH + 90), bottom = CURVE_TOP + CURVE_HEIGHT;
@@ -108,7 +109,7 @@ static void curve_panel(lode_text *t, const curve *c, int what, const char *titl
                       left + curve_place(&x, (double)c->size[s]) * CURVE_WIDTH, bottom + 18,
                       (long long)c->size[s]);
     for (int m = 0; m < c->f->n_models; m++) {
-        const char *color = colors[m % 6];
+        const char *color = colors[m % N_COLORS];
         lode_text_add(t, "<polyline fill=\"none\" stroke-width=\"2\" stroke=\"%s\" points=\"",
                       color);
         for (int s = 0; s < c->n_sizes; s++)
