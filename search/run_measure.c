@@ -40,6 +40,8 @@ static lode_status measure_open(const run *r, char *const *names, int64_t n, mea
 static lode_status measure_run(const run *r, measured_network *m, int64_t n, double *drift) {
     lode_status status = LODE_OK;
     const lode_cost *latency = r->cost[RUN_LATENCY];
+    const lode_table *table = lode_cost_table(latency);
+    if (table && *lode_table_get_info(table).runner) table = NULL; /* calls of another device */
     lode_supernet **net = LODE_NEW_ARRAY(lode_supernet *, n);
     lode_summary *time = LODE_NEW_ARRAY(lode_summary, n);
     LODE_GOTO(net && time ? LODE_OK : LODE_ERR_NO_MEMORY);
@@ -54,7 +56,7 @@ static lode_status measure_run(const run *r, measured_network *m, int64_t n, dou
                                    .batch = lode_cost_batch(latency),
                                    .warmup = 5,
                                    .rounds = r->recipe->search.measure_rounds,
-                                   .table = lode_cost_table(latency),
+                                   .table = table,
                                    .progress = r->progress};
     LODE_GOTO(lode_profile_run_networks(&setup, time, drift));
     for (int64_t i = 0; i < n; i++) m[i].time = time[i];
