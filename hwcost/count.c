@@ -68,10 +68,18 @@ const lode_cost_model lode_cost_model_activation_bytes = {
 /* ---- no sum ---- */
 
 static lode_status count_peak_memory(void *self, const lode_tape *trace, double *out) {
-    size_t bytes;
+    size_t bytes, live;
     (void)self;
-    LODE_TRY(lode_frozen_plan_bytes(trace, &bytes));
+    LODE_TRY(lode_frozen_plan_bytes(trace, &bytes, &live));
     *out = (double)bytes;
+    return LODE_OK;
+}
+
+static lode_status count_peak_live(void *self, const lode_tape *trace, double *out) {
+    size_t bytes, live;
+    (void)self;
+    LODE_TRY(lode_frozen_plan_bytes(trace, &bytes, &live));
+    *out = (double)live;
     return LODE_OK;
 }
 
@@ -85,5 +93,13 @@ const lode_cost_model lode_cost_model_peak_memory_bytes = {
     .about = "most bytes of input and activations that Lode's own inference holds at a time",
     .unit = count_unit_bytes,
     .trace_cost = count_peak_memory,
+    .form = count_folded,
+};
+
+const lode_cost_model lode_cost_model_peak_live_bytes = {
+    .name = "peak_live_bytes",
+    .about = "the same without the gaps between values: a lower bound of any plan of addresses",
+    .unit = count_unit_bytes,
+    .trace_cost = count_peak_live,
     .form = count_folded,
 };

@@ -35,8 +35,7 @@ lode_status lode_order_add_tensor(lode_order *s, double bytes, int *id) {
     return LODE_OK;
 }
 
-/* Does input i stand among the earlier ones already? */
-static bool order_is_repeat(const int *input, int i) {
+bool order_is_repeat(const int *input, int i) {
     for (int k = 0; k < i; k++)
         if (input[k] == input[i]) return true;
     return false;

@@ -6,10 +6,12 @@
    node runs, its inputs and its output are live, and its workspace. A node may write over an input
    whose last reader it is and that is as large (element-wise operators; depthwise convolutions with
    a channel of scratch, Lin et al. 2020, MCUNet): then the two are one buffer. The peak is the
-   largest sum over the steps: a lower bound of what an allocator needs, and exact for one that
-   moves nothing and has no gaps. */
+   largest sum over the steps: a lower bound of what an allocator needs. One that moves nothing may
+   need more, since what is free need not lie together: lode_order_place gives everything an address
+   and tells how much that is. */
 #ifndef LODE_HWCOST_ORDER_H
 #define LODE_HWCOST_ORDER_H
+#include "core/arena.h"
 #include "core/status.h"
 
 #include <stdbool.h>
@@ -41,4 +43,10 @@ LODE_API lode_status lode_order_peak(const lode_order *s, const int *order, doub
    given and a greedy order: *exact tells. */
 LODE_API lode_status lode_order_best(const lode_order *s, int64_t max_states, int *order,
                                      double *peak, bool *exact);
+/* Addresses for an order [n_nodes] (core/arena.h: first fit, in whole bytes): out->bytes is what an
+   allocator needs, out->live the peak. A result that is written over an input stands at its
+   address. offset [n_tensors] (may be NULL): where each tensor begins; -1: never in memory of its
+   own. */
+LODE_API lode_status lode_order_place(const lode_order *s, const int *order, int64_t *offset,
+                                      lode_arena *out);
 #endif

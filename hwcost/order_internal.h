@@ -33,6 +33,8 @@ typedef struct order_run {
 lode_status order_run_init(const lode_order *s, order_run *r);
 void order_run_reset(order_run *r);
 void order_run_deinit(order_run *r);
+/* Does input i stand among the earlier ones already? */
+bool order_is_repeat(const int *input, int i);
 bool order_is_ready(const order_run *r, int node);
 /* Bytes in use while the node runs next, and how many more (or less) are live after it. */
 void order_try(const order_run *r, int node, double *during, double *change);

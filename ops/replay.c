@@ -201,7 +201,9 @@ int lode_replay_lanes(const lode_replay *r, int64_t n) {
 static lode_status replay_build(lode_replay *r) {
     r->offset = LODE_NEW_ARRAY(replay_offsets, lode_trace_n(r->trace) + 1);
     if (r->offset == NULL) return LODE_ERR_NO_MEMORY;
-    LODE_TRY(replay_give_places(r->trace, r->y_id, 1, r->offset, &r->bytes));
+    lode_arena arena;
+    LODE_TRY(replay_give_places(r->trace, r->y_id, 1, r->offset, &arena));
+    r->bytes = (size_t)arena.bytes;
     return replay_ready(r, 1);
 }
 

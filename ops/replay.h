@@ -11,6 +11,7 @@
    except for what a kernel prepared: after a change of weights, make a new replay. */
 #ifndef LODE_OPS_REPLAY_H
 #define LODE_OPS_REPLAY_H
+#include "core/arena.h"
 #include "ops/dispatch.h"
 
 typedef struct lode_replay lode_replay;
@@ -47,6 +48,6 @@ LODE_API int lode_replay_lanes(const lode_replay *r, int64_t n);
 /* Of the values between input and result in one lane, without weights and workspace. */
 LODE_API size_t lode_replay_bytes(const lode_replay *r);
 /* The same before there is a replay, from a trace whose last call makes the result; of one of n
-   slices of it. */
-LODE_API lode_status lode_replay_plan(const lode_tape *trace, int64_t n_slices, size_t *bytes);
+   slices of it. arena->live: what the values need at the most, without gaps. */
+LODE_API lode_status lode_replay_plan(const lode_tape *trace, int64_t n_slices, lode_arena *arena);
 #endif

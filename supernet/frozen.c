@@ -66,15 +66,18 @@ static int64_t frozen_slice(const lode_tape *trace, int64_t batch) {
     return images;
 }
 
-lode_status lode_frozen_plan_bytes(const lode_tape *whole, size_t *bytes) {
-    *bytes = 0;
+lode_status lode_frozen_plan_bytes(const lode_tape *whole, size_t *bytes, size_t *live) {
+    lode_arena arena;
+    *bytes = *live = 0;
     if (lode_trace_n(whole) == 0) return LODE_OK;
     const lode_tensor *x = lode_trace_get(whole, 0)->call.x[0];
     const int64_t batch = x->shape.dim[0], images = frozen_slice(whole, batch);
-    LODE_TRY(lode_replay_plan(whole, batch / images, bytes));
-    *bytes += lode_tensor_bytes(x);
+    LODE_TRY(lode_replay_plan(whole, batch / images, &arena));
+    size_t around = lode_tensor_bytes(x);
     if (images != batch)
-        *bytes += lode_tensor_bytes(lode_trace_get(whole, lode_trace_n(whole) - 1)->call.y);
+        around += lode_tensor_bytes(lode_trace_get(whole, lode_trace_n(whole) - 1)->call.y);
+    *bytes = around + (size_t)arena.bytes;
+    *live = around + (size_t)arena.live;
     return LODE_OK;
 }
 

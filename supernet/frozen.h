@@ -53,6 +53,7 @@ LODE_API int lode_frozen_lanes(const lode_frozen *f);    /* slices at a time */
 LODE_API size_t lode_frozen_bytes(const lode_frozen *f); /* of values between input and logits */
 /* What a run of one lane holds of everything that depends on the image, from a trace of the whole
    batch (lode_supernet_trace_folded): the input, the block of lode_frozen_bytes, and the logits
-   where slices leave theirs. Each further lane has a block more. Without weights and workspace. */
-LODE_API lode_status lode_frozen_plan_bytes(const lode_tape *whole, size_t *bytes);
+   where slices leave theirs. Each further lane has a block more. Without weights and workspace.
+   *live: the same with the most that is needed at a time in the block's stead, gaps left out. */
+LODE_API lode_status lode_frozen_plan_bytes(const lode_tape *whole, size_t *bytes, size_t *live);
 #endif

@@ -186,10 +186,59 @@ static void limits_and_memory(void **state) {
     lode_order_destroy(s);
 }
 
+/* Addresses of random graphs, some results over their inputs: what is live is the peak of the
+   order, and tensors that are alive together do not overlap. */
+static void addresses_of_random_graphs(void **state) {
+    (void)state;
+    lode_rng rng = lode_rng_stream(8, LODE_RNG_TEST, 2);
+    int gaps = 0;
+    for (int k = 0; k < 200; k++) {
+        enum { N = 12 };
+        lode_order *s = NULL;
+        double bytes[N + 1], peak = 0;
+        int last[N + 1], from[N + 1];
+        int64_t at[N + 1];
+        lode_arena a;
+        assert_ok(lode_order_create(&s));
+        for (int i = 0; i <= N; i++) {
+            bytes[i] = (double)(1 + lode_rng_below(&rng, 20));
+            assert_int_equal(tensor(s, bytes[i]), i);
+            last[i] = from[i] = i - 1; /* nobody reads it: gone after its own step */
+        }
+        for (int i = 0; i < N; i++) { /* node i writes tensor i + 1 */
+            const int in[2] = {i, (int)lode_rng_below(&rng, i + 1)};
+            node(s, in, 2, i + 1, (double)lode_rng_below(&rng, 3),
+                 (uint64_t)lode_rng_below(&rng, 4), (double)lode_rng_below(&rng, 2));
+            last[in[0]] = last[in[1]] = i;
+        }
+        lode_order_keep(s, N);
+        assert_ok(lode_order_peak(s, NULL, &peak));
+        assert_ok(lode_order_place(s, NULL, at, &a));
+        assert_true((double)a.live == peak && a.bytes >= a.live);
+        gaps += a.bytes > a.live;
+        for (int i = 0; i <= N; i++)
+            for (int j = 0; j < i; j++) {
+                /* After j's last step and before i's first they may share bytes; at that step only
+                   a result that is written over its input does. */
+                const bool over = last[j] == from[i] && at[i] == at[j] && bytes[i] <= bytes[j];
+                const bool together = from[i] <= last[j] && from[j] <= last[i] && !over;
+                const bool apart = (double)at[i] >= (double)at[j] + bytes[j] ||
+                                   (double)at[j] >= (double)at[i] + bytes[i];
+                assert_true(at[i] >= 0 && (!together || apart));
+            }
+        lode_order_destroy(s);
+    }
+    print_message("%d of 200 have gaps\n", gaps);
+    assert_true(gaps > 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_chain),           cmocka_unit_test(branches_one_after_the_other),
-        cmocka_unit_test(in_place),          cmocka_unit_test(best_of_all_orders),
+        cmocka_unit_test(a_chain),
+        cmocka_unit_test(addresses_of_random_graphs),
+        cmocka_unit_test(branches_one_after_the_other),
+        cmocka_unit_test(in_place),
+        cmocka_unit_test(best_of_all_orders),
         cmocka_unit_test(limits_and_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

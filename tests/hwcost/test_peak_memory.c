@@ -34,15 +34,19 @@ static void fixture_close(fixture *f) {
     lode_space_release(f->space);
 }
 
-static double predicted_bytes(fixture *f, const lode_arch *arch, int64_t batch) {
+static double priced_bytes(fixture *f, const char *what, const lode_arch *arch, int64_t batch) {
     lode_cost *cost = NULL;
     double bytes = 0;
-    assert_ok(lode_cost_open("peak_memory_bytes", f->net, batch, &cost));
+    assert_ok(lode_cost_open(what, f->net, batch, &cost));
     assert_string_equal(lode_cost_unit(cost), "bytes");
     assert_non_null(lode_cost_no_gradient(cost));
     assert_ok(lode_cost_hard(cost, arch, &bytes));
     lode_cost_close(cost);
     return bytes;
+}
+
+static double predicted_bytes(fixture *f, const lode_arch *arch, int64_t batch) {
+    return priced_bytes(f, "peak_memory_bytes", arch, batch);
 }
 
 static int64_t bytes_in_use(void) { return lode_device_get_stats(lode_cpu_device()).bytes_in_use; }
@@ -123,16 +127,21 @@ static void predicted_is_what_is_measured(void **state) {
         fixture f;
         lode_rng rng = lode_rng_stream(5, LODE_RNG_TEST, (uint64_t)s);
         fixture_open(&f, spaces[s]);
-        double least = INFINITY, most = 0;
+        double least = INFINITY, most = 0, gaps = 0;
         for (int i = 0; i < N_NETWORKS; i++) {
             lode_arch arch;
             assert_ok(lode_space_sample(f.space, &rng, &arch));
             const double bytes = predicted_bytes(&f, &arch, 1);
             assert_int_equal((int64_t)bytes, allocated_bytes(&f, &arch));
             assert_int_equal((int64_t)bytes, written_bytes(&f, &arch));
+            const double live = priced_bytes(&f, "peak_live_bytes", &arch, 1);
+            assert_true(live > 0 && live <= bytes);
+            gaps = fmax(gaps, bytes / live - 1);
             least = fmin(least, bytes);
             most = fmax(most, bytes);
         }
+        print_message("%s: gaps %.1f %% at the most\n", spaces[s], 100 * gaps);
+        assert_true(gaps < 0.25);
         if (strcmp(spaces[s], "fbnet-cifar") == 0) assert_true(most > least); /* says something */
         fixture_close(&f);
     }
