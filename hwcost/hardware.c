@@ -286,7 +286,9 @@ void lode_hardware_close(lode_hardware *h) {
 const lode_cost_model *lode_hardware_find_quantity(const lode_hardware *h, const char *quantity) {
     lode_text list = {0};
     for (int i = 0; i < h->kind->n_quantities; i++)
-        if (strcmp(h->kind->quantity[i]->name, quantity) == 0) return h->kind->quantity[i];
+        if (strcmp(h->kind->quantity[i]->name, quantity) == 0)
+            return h->kind->as_set ? h->kind->as_set(h->self, h->kind->quantity[i])
+                                   : h->kind->quantity[i];
     for (int i = 0; i < h->kind->n_quantities; i++)
         lode_text_add(&list, "%s%s", i > 0 ? ", " : "", h->kind->quantity[i]->name);
     (void)LODE_FAIL(LODE_ERR_CONFIG, "device %s (%s) has no %s; it has %s", h->name, h->kind->name,

@@ -32,6 +32,9 @@ typedef struct lode_hardware_kind {
        are errors. */
     lode_status (*load)(lode_yaml *root, lode_hardware_dtype dtype, void **self);
     void (*close)(void *self);
+    /* Another model in the place of a quantity's, where keys of the file make it another kind of
+       sum; may be NULL. Settings of keys (below) must not change the answer. */
+    const lode_cost_model *(*as_set)(const void *self, const lode_cost_model *quantity);
     const lode_cost_model *const
         *quantity; /* their open and close are NULL: `self` is the kind's */
     int n_quantities;

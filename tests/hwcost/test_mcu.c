@@ -53,6 +53,7 @@ static void mbconv_on_paper(void **state) {
     assert_near(price_on(net, "in_place_depthwise: false\n", "peak_memory_bytes"), 978432, 0);
     assert_near(price_on(net, "fused_add: true\n", "peak_memory_bytes"), 529984, 0);
     assert_near(price_on(net, "", "peak_memory_bytes"), 602112, 0);
+    assert_near(price_on(net, "", "peak_live_bytes"), 602112, 0);
     assert_near(price_on(net, "runtime_kib: 2\n", "peak_memory_bytes"), 602112 + 2048, 0);
     /* Weights, and 8 bytes a channel; 144 (24 + 9 + 24) and 240. */
     assert_near(price_on(net, "code_kib: 1\n", "flash_bytes"),
