@@ -7,8 +7,9 @@
 
    Latency is the mapping's cycles, or what DRAM needs if that is more. Energy, in multiply-
    accumulates: one for each, l1 per word read or written in an element (two operands, a sum read
-   and written per multiply-accumulate, and what is sent or collected), l2 per word that leaves or
-   enters the second level, dram per word that passes DRAM. MAESTRO has no DRAM in it (dram: 0).
+   and written per multiply-accumulate, and what is sent or collected), l2 per word that
+   the second level sends to elements or collects, dram per word that passes DRAM (and fills the
+   second level or leaves it there). MAESTRO has no DRAM in it (dram: 0).
 
    Between layers everything is in DRAM. A tensor passes it once if all of it fits the second level
    beside the double buffer of a step, else as often as it is sent to the elements. What stays is
