@@ -36,7 +36,7 @@ static lode_status list_run(cli *c) {
             return status;
         }
         space_count_text(lode_space_log10_count(space), count);
-        cli_print(c, "%-16s %3d decisions  %-12s architectures  %s\n", names[i],
+        cli_print(c, "%-18s %3d decisions  %-12s architectures  %s\n", names[i],
                   lode_space_n_decisions(space), count, lode_space_about(space));
         json_array_append_new(list, json_pack("{s:s, s:i, s:f, s:s}", "name", names[i], "decisions",
                                               lode_space_n_decisions(space), "log10_architectures",
