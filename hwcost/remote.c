@@ -16,7 +16,7 @@
 enum {
     REMOTE_TRIES = 4,           /* of a job until its median is known well enough */
     REMOTE_ALL_TRIES = 8,       /* of a job, with those that a drift spoiled */
-    REMOTE_REFERENCE_EVERY = 5, /* jobs */
+    REMOTE_REFERENCE_EVERY = 1, /* jobs: speeds may last for a tenth of a second only */
     REMOTE_MOST = 16            /* jobs for one run of the command */
 };
 
@@ -24,6 +24,7 @@ void remote_session_deinit(remote_session *s) {
     for (int64_t i = 0; i < s->n; i++) {
         lode_free(s->job[i].name);
         lode_free(s->job[i].ms);
+        lode_free(s->job[i].best_ms);
     }
     lode_free(s->job);
     lode_free(s->reference);
@@ -53,11 +54,26 @@ static bool remote_at_speed(const remote_session *s, const remote_job *j) {
            lode_profile_at_speed(s->reference[j->since - 1], s->reference[j->since], s->own);
 }
 
+/* How much the reference changed from before a job to after it. */
+static double remote_change(const remote_session *s, int64_t since) {
+    return since < s->n_references ? fabs(log(s->reference[since] / s->reference[since - 1])) : 0;
+}
+
+static void remote_swap_best(remote_job *j) {
+    const remote_job was = *j;
+    j->ms = was.best_ms, j->n = was.best_n, j->capacity = was.best_capacity;
+    j->since = was.best_since, j->energy = was.best_energy;
+    j->best_ms = was.ms, j->best_n = was.n, j->best_capacity = was.capacity;
+    j->best_since = was.since, j->best_energy = was.energy;
+}
+
 /* What was measured at another speed is measured again, a few times. */
 static void remote_forget(remote_session *s) {
     for (int64_t i = 1; i < s->n; i++) {
         remote_job *j = &s->job[i];
         if (j->n == 0 || j->all_tries >= REMOTE_ALL_TRIES || remote_at_speed(s, j)) continue;
+        if (j->best_n == 0 || remote_change(s, j->since) < remote_change(s, j->best_since))
+            remote_swap_best(j);
         j->n = 0;
         j->tries = 0;
         j->done = false;
@@ -297,6 +313,9 @@ static lode_status remote_level(remote_session *s) {
     remote_tell(s);
     for (int64_t i = 0; i < s->n; i++) {
         remote_job *j = &s->job[i];
+        if (i > 0 && j->best_n > 0 && !remote_at_speed(s, j) &&
+            remote_change(s, j->best_since) < remote_change(s, j->since))
+            remote_swap_best(j);
         const double before = s->reference[j->since - 1];
         const double after = s->reference[j->since < s->n_references ? j->since : j->since - 1];
         const double speed = s->own / (0.5 * (before + after));

@@ -7,7 +7,7 @@
    nothing in it: what a run costs whatever runs. The floor's time is taken off each call's, since
    in a network it is paid once and not per call.
 
-   Speed that drifts: one network, the reference, is measured again after every fifth job. What it
+   Speed that drifts: one network, the reference, is measured again after every job. What it
    takes in the fastest state that lasted (profile_speed.c) is the device's own speed. Jobs between
    two references of which one was off by more than 8 % are measured again, until they were tried
    eight times; in the end all are brought to that speed by the reference's time around them. The

@@ -17,6 +17,10 @@ typedef struct remote_job {
     int all_tries; /* ever */
     int64_t since; /* references before it */
     bool done;
+    /* of what a drift spoiled the try during which the reference changed least; best_n 0: none */
+    double *best_ms;
+    int64_t best_n, best_capacity, best_since;
+    double best_energy;
     /* when all is done */
     lode_summary latency; /* at the common speed */
 } remote_job;
