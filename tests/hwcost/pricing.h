@@ -3,6 +3,7 @@
 #ifndef LODE_TESTS_HWCOST_PRICING_H
 #define LODE_TESTS_HWCOST_PRICING_H
 #include "hwcost/cost.h"
+#include "hwcost/hardware.h"
 #include "hwcost/probabilities.h"
 #include "support/support.h"
 
@@ -25,6 +26,27 @@ static inline void priced_close(priced_space *f) {
     lode_tape_destroy(f->trace);
     lode_supernet_destroy(f->net);
     lode_space_release(f->space);
+}
+
+/* A network without decisions (text of a space) by a device file (text); what parses must. */
+static inline lode_status priced_fixed(const char *net_text, const char *device,
+                                       const char *quantity, int64_t batch, double *value) {
+    lode_space *space = NULL;
+    lode_supernet *net = NULL;
+    lode_hardware *h = NULL;
+    lode_cost *cost = NULL;
+    assert_ok(lode_space_parse(net_text, "net", NULL, &space));
+    assert_ok(lode_supernet_create(space, NULL, LODE_F32, 1, &net));
+    assert_ok(lode_hardware_parse(device, "device", NULL, &h));
+    const lode_cost_model *m = lode_hardware_find_quantity(h, quantity);
+    assert_non_null(m);
+    lode_status status = lode_cost_from_model(m, h->self, net, batch, &cost);
+    if (status == LODE_OK) status = lode_cost_hard(cost, &(lode_arch){.n = 0}, value);
+    lode_cost_close(cost);
+    lode_hardware_close(h);
+    lode_supernet_destroy(net);
+    lode_space_release(space);
+    return status;
 }
 
 /* Hard = one-hot expected, and = the price of the whole trace where `traces`. */

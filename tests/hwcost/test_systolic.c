@@ -108,29 +108,9 @@ static void networks_the_authors_publish(void **state) {
     "name: n\ninput: {channels: 32, size: 8}\nclasses: 10\nlayers:\n" layer                        \
     "  - {op: global_pool}\n  - {op: linear}\n"
 
-static lode_status price_try(const char *net_text, const char *device, const char *quantity,
-                             int64_t batch, double *value) {
-    lode_space *space = NULL;
-    lode_supernet *net = NULL;
-    lode_hardware *h = NULL;
-    lode_cost *cost = NULL;
-    assert_ok(lode_space_parse(net_text, "net", NULL, &space));
-    assert_ok(lode_supernet_create(space, NULL, LODE_F32, 1, &net));
-    assert_ok(lode_hardware_parse(device, "device", NULL, &h));
-    const lode_cost_model *m = lode_hardware_find_quantity(h, quantity);
-    assert_non_null(m);
-    lode_status status = lode_cost_from_model(m, h->self, net, batch, &cost);
-    if (status == LODE_OK) status = lode_cost_hard(cost, &(lode_arch){.n = 0}, value);
-    lode_cost_close(cost);
-    lode_hardware_close(h);
-    lode_supernet_destroy(net);
-    lode_space_release(space);
-    return status;
-}
-
 static double price_on(const char *net_text, const char *quantity, int64_t batch) {
     double value = 0;
-    assert_ok(price_try(net_text, DEVICE, quantity, batch, &value));
+    assert_ok(priced_fixed(net_text, DEVICE, quantity, batch, &value));
     return value;
 }
 
@@ -198,9 +178,10 @@ static void bad_files_say_what(void **state) {
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         assert_fails(lode_hardware_parse(bad[i].text, "x.yaml", NULL, &h), LODE_ERR_CONFIG,
                      bad[i].words);
-    assert_fails(price_try(NET(""), plain, "energy_mj", 1, &v), LODE_ERR_CONFIG, "gives no power");
-    assert_fails(price_try(NET(""), plain, "area_mm2", 1, &v), LODE_ERR_CONFIG, "gives no area");
-    assert_ok(price_try(NET(""), plain, "latency_ms", 1, &v));
+    assert_fails(priced_fixed(NET(""), plain, "energy_mj", 1, &v), LODE_ERR_CONFIG,
+                 "gives no power");
+    assert_fails(priced_fixed(NET(""), plain, "area_mm2", 1, &v), LODE_ERR_CONFIG, "gives no area");
+    assert_ok(priced_fixed(NET(""), plain, "latency_ms", 1, &v));
 }
 
 static void a_space_decides_the_array(void **state) {
